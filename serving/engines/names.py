@@ -1,0 +1,12 @@
+"""The name under which an engine holds an adapter version: from the digest, never from user input."""
+
+_PREFIX = "lora-"
+
+
+def engine_adapter_name(digest: str) -> str:
+    """The name for content of this SHA-256.
+
+    vLLM keys its KV cache by LoRA name, so a name stands for the same bytes for ever, and two departments that
+    upload the same bytes may share them. It is longer than a base model's name may be, so the two cannot collide.
+    """
+    return f"{_PREFIX}{digest}"

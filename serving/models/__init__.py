@@ -1,0 +1,22 @@
+"""What answers: base models, adapters and their versions, deployments, engines, nodes, and the record of use."""
+
+from serving.models.adapter import Adapter, AdapterVersion, Rollout, VersionState
+from serving.models.base_model import BaseModel
+from serving.models.deployment import Deployment
+from serving.models.engine import Engine, EngineState
+from serving.models.node import Node
+from serving.models.usage import Outcome, UsageRecord
+
+__all__ = [
+    "Adapter",
+    "AdapterVersion",
+    "BaseModel",
+    "Deployment",
+    "Engine",
+    "EngineState",
+    "Node",
+    "Outcome",
+    "Rollout",
+    "UsageRecord",
+    "VersionState",
+]

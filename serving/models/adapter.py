@@ -1,0 +1,120 @@
+"""A department's named LoRA, its immutable versions, and what its bare name means now."""
+
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+
+from serving.models.base_model import BaseModel
+from tenants.models import Department
+
+adapter_name_validator = RegexValidator(
+    r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
+    "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, beginning and ending with a letter or digit.",
+)
+
+
+class VersionState(models.TextChoices):
+    """Where a version stands on its way from upload to use."""
+
+    UPLOADED = "uploaded", "Uploaded"
+    VALIDATING = "validating", "Validating"
+    READY = "ready", "Ready"
+    REJECTED = "rejected", "Rejected"
+    ARCHIVED = "archived", "Archived"
+
+
+class AdapterQuerySet(models.QuerySet["Adapter"]):
+    """Queries over adapters."""
+
+    def alive(self) -> Self:
+        """The adapters that are not deleted."""
+        return self.filter(deleted_at=None)
+
+
+class Adapter(models.Model):
+    """A name that a department calls. Deleting keeps the row, since usage and audit refer to it."""
+
+    department = models.ForeignKey(Department, on_delete=models.CASCADE, related_name="adapters")
+    name = models.CharField(max_length=64, validators=[adapter_name_validator])
+    base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="adapters")
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AdapterQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["department", "name"],
+                condition=models.Q(deleted_at=None),
+                name="one_living_adapter_per_name",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.department}/{self.name}"
+
+    @property
+    def weights(self) -> dict[int, int]:
+        """Version number → share of the bare name's traffic; empty before the first rollout."""
+        rollout: Rollout | None = getattr(self, "rollout", None)
+        return {int(number): share for number, share in rollout.weights.items()} if rollout else {}
+
+
+class VersionQuerySet(models.QuerySet["AdapterVersion"]):
+    """Queries over versions."""
+
+    def wanted_on_engines(self, base_model_id: int) -> Self:
+        """The versions that every engine of this base model should hold: stored, and neither rejected nor archived."""
+        return self.filter(
+            adapter__base_model=base_model_id,
+            adapter__deleted_at=None,
+            state__in=[VersionState.VALIDATING, VersionState.READY],
+        ).exclude(digest="")
+
+
+class AdapterVersion(models.Model):
+    """Immutable content with a number. `digest` is empty until the checks have passed and the bytes are stored."""
+
+    adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=16, choices=VersionState, default=VersionState.UPLOADED, db_index=True)
+    digest = models.CharField(max_length=64, blank=True, db_index=True, help_text="SHA-256 of the content.")
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    report: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict, blank=True)
+    notes = models.TextField(blank=True)
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    uploaded_at = models.DateTimeField(auto_now_add=True)
+    ready_at = models.DateTimeField(null=True, blank=True)
+
+    objects = VersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["adapter", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["adapter", "number"], name="one_version_per_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.adapter}:{self.number}"
+
+
+class Rollout(models.Model):
+    """What an adapter's bare name means now: version numbers and their shares, which sum to 100."""
+
+    adapter = models.OneToOneField(Adapter, on_delete=models.CASCADE, related_name="rollout")
+    weights: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(
+        help_text='Version number → percentage, such as {"3": 90, "4": 10}.'
+    )
+    changed_at = models.DateTimeField(auto_now=True)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+
+    def __str__(self) -> str:
+        return f"{self.adapter}: {self.weights}"

@@ -1,0 +1,61 @@
+"""Weights that adapters attach to."""
+
+from typing import Self
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from tenants.models import Department, User
+
+model_name_validator = RegexValidator(
+    r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
+    "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, beginning and ending with a letter or digit.",
+)
+
+
+class BaseModelQuerySet(models.QuerySet["BaseModel"]):
+    """Queries over base models."""
+
+    def granted_to(self, department_id: int) -> Self:
+        """The base models that a department may call by name and attach adapters to."""
+        return self.filter(Q(open_to_all=True) | Q(departments=department_id)).distinct()
+
+    def visible_to(self, user: User) -> Self:
+        """The base models that a person may know of."""
+        if user.sees_every_department:
+            return self
+        return self.filter(Q(open_to_all=True) | Q(departments__memberships__user=user)).distinct()
+
+
+class BaseModel(models.Model):
+    """A Hugging Face folder for vLLM, a GGUF file for llama.cpp, or both, under one name."""
+
+    name = models.CharField(
+        max_length=64, unique=True, validators=[model_name_validator], help_text="What callers write."
+    )
+    source = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Its name where it comes from, such as HuggingFaceTB/SmolLM2-135M-Instruct; "
+        "adapters that name it as their base are accepted.",
+    )
+    gguf_path = models.CharField(
+        max_length=500, blank=True, help_text="GGUF file for llama.cpp, at this path on every node."
+    )
+    hf_path = models.CharField(
+        max_length=500, blank=True, help_text="Hugging Face folder for vLLM, at this path on every node."
+    )
+    open_to_all = models.BooleanField(default=True, help_text="Whether every department may use it.")
+    departments = models.ManyToManyField(
+        Department, blank=True, related_name="base_models", help_text="Who may use it, when not open to all."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = BaseModelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,23 @@
+"""A machine that runs a Celery worker and hosts engines."""
+
+from typing import Any
+
+from django.db import models
+
+
+class Node(models.Model):
+    """A node as it last described itself; whether it lives now is in Redis."""
+
+    name = models.CharField(max_length=200, unique=True)
+    address = models.CharField(max_length=200, help_text="Where its engines are reached.")
+    facts: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        default=dict, blank=True, help_text="Processors, memory and engine kinds, as the node reported them."
+    )
+    first_seen_at = models.DateTimeField(auto_now_add=True)
+    last_seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

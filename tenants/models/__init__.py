@@ -1,0 +1,8 @@
+"""Who may ask: departments, the people in them, their API keys, and the audit of every write."""
+
+from tenants.models.api_key import APIKey
+from tenants.models.audit import AuditEvent
+from tenants.models.department import Department, Membership, Role
+from tenants.models.user import PlatformRole, User
+
+__all__ = ["APIKey", "AuditEvent", "Department", "Membership", "PlatformRole", "Role", "User"]
