@@ -44,9 +44,7 @@ DEPARTMENT_ROLES: dict[Right, frozenset[Role]] = {
     Right.PLATFORM_MANAGE: NOBODY,
 }
 # An auditor reads everything, changes nothing, and spends nobody's tokens.
-AUDITOR_RIGHTS = frozenset(
-    {Right.DEPARTMENT_VIEW, Right.USAGE_VIEW, Right.AUDIT_VIEW, Right.PLATFORM_VIEW}
-)
+AUDITOR_RIGHTS = frozenset({Right.DEPARTMENT_VIEW, Right.USAGE_VIEW, Right.AUDIT_VIEW, Right.PLATFORM_VIEW})
 
 
 def may(user: User, right: Right, department: Department | None = None) -> bool:

@@ -4,14 +4,15 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polygraft.settings")
 
-from django.core.asgi import get_asgi_application  # noqa: E402  # settings come first
+from django.core.asgi import get_asgi_application  # settings come first
 
 django_application = get_asgi_application()
+
+from serving.gateway.app import gateway  # noqa: E402
 
 from polygraft.asgi_types import Receive, Scope, Send  # noqa: E402  # these need Django to be set up
 from polygraft.body_limit import BodyLimit  # noqa: E402
 from polygraft.conf import config  # noqa: E402
-from serving.gateway.app import gateway  # noqa: E402
 
 console = BodyLimit(django_application, max_bytes=config().max_upload_bytes)
 

@@ -6,7 +6,7 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polygraft.settings")
 
-from polygraft.conf import config  # noqa: E402  # settings come first
+from polygraft.conf import config  # settings come first
 
 app = Celery("polygraft")
 app.conf.update(

@@ -45,7 +45,9 @@ class Config(BaseSettings):
         description="Secret that signs sessions and console tickets; empty: made once in the state folder. "
         "Set it to the same value on every machine of one platform.",
     )
-    debug: bool = Field(default=False, description="Django's debug pages. Never on a machine that others reach.")
+    debug: bool = Field(
+        default=False, description="Django's debug pages. Never on a machine that others reach."
+    )
     public_url: str = Field(
         default="",
         description="Address under which callers reach the platform, shown in snippets; empty: `http://host:port`.",
@@ -70,7 +72,8 @@ class Config(BaseSettings):
     )
     max_lora_rank: int = Field(default=64, ge=1, le=512, description="Largest LoRA rank that intake accepts.")
     node_name: str = Field(
-        default_factory=socket.gethostname, description="Name of this machine as a node; also its direct queue."
+        default_factory=socket.gethostname,
+        description="Name of this machine as a node; also its direct queue.",
     )
     node_address: str = Field(
         default="127.0.0.1",
@@ -84,7 +87,9 @@ class Config(BaseSettings):
         default=5, gt=0, description="Seconds that the gateway waits for a connection to an engine."
     )
     upstream_idle_timeout: float = Field(
-        default=300, gt=0, description="Seconds without a byte from an engine after which a request has failed."
+        default=300,
+        gt=0,
+        description="Seconds without a byte from an engine after which a request has failed.",
     )
     demo_model_path: Path | None = Field(
         default=None,
@@ -97,7 +102,9 @@ class Config(BaseSettings):
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
 
     @field_validator("home", mode="after")
     @classmethod

@@ -1,6 +1,6 @@
 """A department's named LoRA, its immutable versions, and what its bare name means now."""
 
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -81,10 +81,12 @@ class AdapterVersion(models.Model):
 
     adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
-    state = models.CharField(max_length=16, choices=VersionState, default=VersionState.UPLOADED, db_index=True)
+    state = models.CharField(
+        max_length=16, choices=VersionState, default=VersionState.UPLOADED, db_index=True
+    )
     digest = models.CharField(max_length=64, blank=True, db_index=True, help_text="SHA-256 of the content.")
     size_bytes = models.PositiveBigIntegerField(default=0)
-    report: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict, blank=True)
+    report = models.JSONField(default=dict, blank=True)
     notes = models.TextField(blank=True)
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
@@ -96,9 +98,7 @@ class AdapterVersion(models.Model):
 
     class Meta:
         ordering = ["adapter", "-number"]
-        constraints = [
-            models.UniqueConstraint(fields=["adapter", "number"], name="one_version_per_number")
-        ]
+        constraints = [models.UniqueConstraint(fields=["adapter", "number"], name="one_version_per_number")]
 
     def __str__(self) -> str:
         return f"{self.adapter}:{self.number}"
@@ -108,9 +108,7 @@ class Rollout(models.Model):
     """What an adapter's bare name means now: version numbers and their shares, which sum to 100."""
 
     adapter = models.OneToOneField(Adapter, on_delete=models.CASCADE, related_name="rollout")
-    weights: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(
-        help_text='Version number → percentage, such as {"3": 90, "4": 10}.'
-    )
+    weights = models.JSONField(help_text='Version number → percentage, such as {"3": 90, "4": 10}.')
     changed_at = models.DateTimeField(auto_now=True)
     changed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"

@@ -1,7 +1,5 @@
 """The wish: this base model, on this kind of engine, so many replicas."""
 
-from typing import Any
-
 from django.db import models
 
 from serving.engines.kinds import EngineKind
@@ -14,9 +12,7 @@ class Deployment(models.Model):
     base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="deployments")
     engine_kind = models.CharField(max_length=16, choices=[(kind.value, kind.value) for kind in EngineKind])
     replicas = models.PositiveIntegerField(default=1)
-    options: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
-        default=dict, blank=True, help_text="Options of the engine, by its kind."
-    )
+    options = models.JSONField(default=dict, blank=True, help_text="Options of the engine, by its kind.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

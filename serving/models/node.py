@@ -1,7 +1,5 @@
 """A machine that runs a Celery worker and hosts engines."""
 
-from typing import Any
-
 from django.db import models
 
 
@@ -10,7 +8,7 @@ class Node(models.Model):
 
     name = models.CharField(max_length=200, unique=True)
     address = models.CharField(max_length=200, help_text="Where its engines are reached.")
-    facts: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+    facts = models.JSONField(
         default=dict, blank=True, help_text="Processors, memory and engine kinds, as the node reported them."
     )
     first_seen_at = models.DateTimeField(auto_now_add=True)

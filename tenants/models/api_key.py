@@ -29,7 +29,9 @@ class APIKey(models.Model):
     secret_hash = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(max_length=20, editable=False, help_text="How the key begins and ends.")
     models_allowed = models.JSONField(
-        default=list, blank=True, help_text="Model names that the key may use; empty: all of the department's."
+        default=list,
+        blank=True,
+        help_text="Model names that the key may use; empty: all of the department's.",
     )
     scopes = models.JSONField(
         default=list, blank=True, help_text="What the key may do; empty: everything on the inference API."

@@ -16,7 +16,9 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         """What this person may read: everything, or the departments that they own."""
         if user.sees_every_department:
             return self
-        return self.filter(department__memberships__user=user, department__memberships__role="owner").distinct()
+        return self.filter(
+            department__memberships__user=user, department__memberships__role="owner"
+        ).distinct()
 
 
 class AuditEvent(models.Model):
