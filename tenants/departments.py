@@ -40,9 +40,7 @@ def department_rename(*, department: Department, name: str, by: User | None) -> 
 @transaction.atomic
 def membership_set(*, department: Department, user: User, role: Role, by: User | None) -> Membership:
     """Make a person a member of a department, or change the role they have in it."""
-    membership, created = Membership.objects.update_or_create(
-        department=department, user=user, defaults={"role": role}
-    )
+    membership, created = Membership.objects.update_or_create(department=department, user=user, defaults={"role": role})
     audit_record(
         action="membership.create" if created else "membership.change",
         target=user.get_username(),

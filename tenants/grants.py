@@ -51,10 +51,7 @@ def ticket_issue(*, user: User, department: Department) -> str:
 
 def _from_key(secret: str) -> Grant | None:
     key = (
-        APIKey.objects.usable(timezone.now())
-        .select_related("department")
-        .filter(secret_hash=hash_key(secret))
-        .first()
+        APIKey.objects.usable(timezone.now()).select_related("department").filter(secret_hash=hash_key(secret)).first()
     )
     if key is None:
         return None

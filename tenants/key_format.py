@@ -21,9 +21,7 @@ def new_key() -> str:
 
 def is_well_formed(key: str) -> bool:
     """Whether this could be a key at all: right form and right checksum."""
-    return (
-        PATTERN.fullmatch(key) is not None and _checksum(key[:-_CHECKSUM_LENGTH]) == key[-_CHECKSUM_LENGTH:]
-    )
+    return PATTERN.fullmatch(key) is not None and _checksum(key[:-_CHECKSUM_LENGTH]) == key[-_CHECKSUM_LENGTH:]
 
 
 def hash_key(key: str) -> str:

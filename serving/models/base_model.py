@@ -10,7 +10,7 @@ from tenants.models import Department, User
 
 model_name_validator = RegexValidator(
     r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
-    "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, beginning and ending with a letter or digit.",
+    "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, with a letter or digit at both ends.",
 )
 
 

@@ -28,9 +28,7 @@ class UsageRecord(models.Model):
     endpoint = models.CharField(max_length=64)
     model = models.CharField(max_length=200, help_text="As resolved, such as support-bot:3.")
     base_model = models.ForeignKey(BaseModel, on_delete=models.SET_NULL, null=True, related_name="+")
-    adapter_version = models.ForeignKey(
-        AdapterVersion, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
+    adapter_version = models.ForeignKey(AdapterVersion, on_delete=models.SET_NULL, null=True, related_name="+")
     engine_kind = models.CharField(max_length=16, blank=True)
     engine_id = models.UUIDField(null=True, blank=True)
     outcome = models.CharField(max_length=16, choices=Outcome)
@@ -39,9 +37,7 @@ class UsageRecord(models.Model):
     prompt_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
-    first_token_ms = models.FloatField(
-        null=True, blank=True, help_text="From arrival to the first byte of content."
-    )
+    first_token_ms = models.FloatField(null=True, blank=True, help_text="From arrival to the first byte of content.")
     duration_ms = models.FloatField()
 
     class Meta:

@@ -16,9 +16,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
 
     def usable(self, now: datetime) -> Self:
         """The keys that open the door at this moment."""
-        return self.filter(
-            Q(expires_at=None) | Q(expires_at__gt=now), Q(revoked_at=None) | Q(revoked_at__gt=now)
-        )
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), Q(revoked_at=None) | Q(revoked_at__gt=now))
 
 
 class APIKey(models.Model):
@@ -42,9 +40,7 @@ class APIKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
 
     objects = APIKeyQuerySet.as_manager()
 

@@ -16,18 +16,14 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         """What this person may read: everything, or the departments that they own."""
         if user.sees_every_department:
             return self
-        return self.filter(
-            department__memberships__user=user, department__memberships__role="owner"
-        ).distinct()
+        return self.filter(department__memberships__user=user, department__memberships__role="owner").distinct()
 
 
 class AuditEvent(models.Model):
     """One write. Never changed and never deleted by the platform."""
 
     at = models.DateTimeField(auto_now_add=True, db_index=True)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     actor_name = models.CharField(max_length=150, help_text="Kept when the person is deleted.")
     department = models.ForeignKey(
         Department, on_delete=models.SET_NULL, null=True, blank=True, related_name="audit_events"

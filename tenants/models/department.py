@@ -38,9 +38,7 @@ class Department(models.Model):
     cache_salt = models.CharField(max_length=64, default=new_cache_salt, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    members = models.ManyToManyField(
-        settings.AUTH_USER_MODEL, through="tenants.Membership", related_name="departments"
-    )
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="tenants.Membership", related_name="departments")
 
     objects = DepartmentQuerySet.as_manager()
 
@@ -69,9 +67,7 @@ class Membership(models.Model):
 
     class Meta:
         ordering = ["department", "user"]
-        constraints = [
-            models.UniqueConstraint(fields=["user", "department"], name="one_membership_per_department")
-        ]
+        constraints = [models.UniqueConstraint(fields=["user", "department"], name="one_membership_per_department")]
 
     def __str__(self) -> str:
         return f"{self.user} in {self.department} as {self.role}"

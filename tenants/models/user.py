@@ -15,9 +15,7 @@ class PlatformRole(models.TextChoices):
 class User(AbstractUser):
     """A person; departments are joined through memberships."""
 
-    platform_role = models.CharField(
-        max_length=16, choices=PlatformRole, default=PlatformRole.NONE, blank=True
-    )
+    platform_role = models.CharField(max_length=16, choices=PlatformRole, default=PlatformRole.NONE, blank=True)
 
     @property
     def is_platform_admin(self) -> bool:

@@ -1,0 +1,1 @@
+"""What the management API's views share: problem details, pages, schema."""
