@@ -25,4 +25,16 @@ app.conf.update(
     timezone="UTC",
     beat_schedule_filename=str(config().home / "celerybeat-schedule"),
 )
+app.conf.beat_schedule = {
+    "reconcile": {"task": "serving.tasks.reconcile_deployments", "schedule": 5.0, "options": {"expires": 5}},
+    "usage": {"task": "serving.tasks.store_usage", "schedule": 2.0, "options": {"expires": 2}},
+}
 app.autodiscover_tasks(["serving"])
+
+
+@worker_init.connect
+def _add_node_agent(sender: WorkController, **kwargs: object) -> None:
+    """Every worker is a node. Added here, since the agent needs Django, which Celery has set up by now."""
+    from serving.engines.agent import NodeAgent
+
+    sender.app.steps["worker"].add(NodeAgent)

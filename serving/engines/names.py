@@ -10,3 +10,8 @@ def engine_adapter_name(digest: str) -> str:
     upload the same bytes may share them. It is longer than a base model's name may be, so the two cannot collide.
     """
     return f"{_PREFIX}{digest}"
+
+
+def digest_of(name: str) -> str:
+    """The digest in such a name."""
+    return name.removeprefix(_PREFIX)

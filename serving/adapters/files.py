@@ -1,0 +1,50 @@
+"""Where adapters lie on disk: the store of accepted content, and the staging folders of uploads."""
+
+import shutil
+import uuid
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from polygraft.conf import config
+from serving.adapters.store import AdapterStore
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+@cache
+def adapter_store() -> AdapterStore:
+    """The platform's content-addressed store."""
+    return AdapterStore(config().home / "store" / "adapters")
+
+
+def upload_folder(version_id: int) -> Path:
+    """Where an uploaded version waits for validation."""
+    return config().home / "uploads" / str(version_id)
+
+
+def stage_files(files: Sequence[tuple[str, BinaryIO]]) -> Path:
+    """Write what a client sent into a new staging folder, each file under the last part of its client name.
+
+    Raises:
+        ValueError: no file, a name that cannot be a file's, or one name twice.
+    """
+    if not files:
+        raise ValueError("No file was sent. Send adapter_config.json and adapter_model.safetensors, or one archive.")
+    folder = config().home / "uploads" / f"incoming-{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    try:
+        for client_name, content in files:
+            name = client_name.replace("\\", "/").rsplit("/", 1)[-1]
+            if name in ("", ".", "..") or "\0" in name or len(name.encode()) > 200:
+                raise ValueError(f"A file cannot be called {client_name[:100]!r}.")
+            try:
+                with (folder / name).open("xb") as file:
+                    shutil.copyfileobj(content, file, _CHUNK_BYTES)
+            except FileExistsError:
+                raise ValueError(f"Two files are called {name}.") from None
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return folder

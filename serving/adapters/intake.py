@@ -1,0 +1,143 @@
+"""The way of an upload: staged, numbered, checked, stored, converted; what fails is refused with a report."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Max
+
+from polygraft.conf import config
+from serving import tasks
+from serving.adapters.archive import unpack
+from serving.adapters.base_spec import BaseSpec
+from serving.adapters.convert_gguf import convert, gguf_name
+from serving.adapters.files import adapter_store, stage_files, upload_folder
+from serving.adapters.lifecycle import version_claim, version_reject, version_stored, versions_release_unprobed
+from serving.adapters.limits import Limits
+from serving.adapters.report import Rejected, Report
+from serving.adapters.validate import validate
+from serving.models import Adapter, AdapterVersion, BaseModel
+from tenants.audit import audit_record
+from tenants.models import Department, User
+
+log = structlog.get_logger()
+
+
+def adapter_upload(
+    *,
+    department: Department,
+    name: str,
+    base_model: BaseModel,
+    files: Sequence[tuple[str, BinaryIO]],
+    by: User | None,
+    notes: str = "",
+) -> AdapterVersion:
+    """Take files in as the next version of an adapter, new or existing; validation follows in the background.
+
+    Args:
+        files: client name and content of each file.
+
+    Raises:
+        ValidationError: the name is malformed, the adapter exists on another base model, or the files cannot be kept.
+    """
+    _check_name(department, name, base_model)
+    try:
+        staged = stage_files(files)
+    except ValueError as error:
+        raise ValidationError({"files": str(error)}) from error
+    try:
+        with transaction.atomic():
+            version = _next_version(department, name, base_model, by, notes)
+            version.size_bytes = sum(file.stat().st_size for file in staged.iterdir())
+            version.save(update_fields=["size_bytes"])
+            staged.rename(upload_folder(version.pk))
+            transaction.on_commit(lambda: tasks.take_in_version.delay(version.pk))
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return version
+
+
+def version_take_in(version_id: int) -> None:
+    """Check an uploaded version, and store and convert it, or refuse it with a report. Running it twice does no harm."""
+    version = version_claim(version_id)
+    if version is None:
+        return
+    upload = upload_folder(version_id)
+    with tempfile.TemporaryDirectory(dir=config().home / "tmp", prefix="intake-") as scratch:
+        report = _examine(version, upload, Path(scratch))
+        if report.ok:
+            folder = Path(scratch) / "adapter"
+            digest = _keep(version, folder)
+            size = sum(file.stat().st_size for file in folder.iterdir())
+            version_stored(version, digest=digest, size_bytes=size, report=report.as_json())
+            versions_release_unprobed()
+        else:
+            version_reject(version, report=report.as_json())
+    shutil.rmtree(upload, ignore_errors=True)
+    log.info("adapter version is examined", version=str(version), accepted=report.ok)
+
+
+def _examine(version: AdapterVersion, upload: Path, scratch: Path) -> Report:
+    base_model = version.adapter.base_model
+    limits = Limits(
+        total_bytes=config().max_upload_bytes, file_bytes=config().max_upload_bytes, max_rank=config().max_lora_rank
+    )
+    folder = scratch / "adapter"
+    try:
+        unpack(upload, folder, limits)
+        return validate(folder, base_spec(base_model), limits, aliases=(base_model.source, base_model.name))
+    except Rejected as rejected:
+        return rejected.as_report()
+
+
+def base_spec(base_model: BaseModel) -> BaseSpec:
+    """The shapes of a base model, from whichever of its files there are."""
+    if base_model.gguf_path:
+        return BaseSpec.from_gguf(Path(base_model.gguf_path))
+    return BaseSpec.from_hf(Path(base_model.hf_path))
+
+
+def _keep(version: AdapterVersion, folder: Path) -> str:
+    store = adapter_store()
+    digest = store.put(folder)
+    base_model = version.adapter.base_model
+    gguf = store.derived_path(digest, gguf_name(base_model.name))
+    if not gguf.exists():
+        convert(store.path(digest), base_spec(base_model), gguf)
+    return digest
+
+
+def _check_name(department: Department, name: str, base_model: BaseModel) -> None:
+    # Checked before the bytes are staged: a wrong name should not cost the caller an upload of gigabytes twice.
+    Adapter(department=department, name=name, base_model=base_model).clean_fields()
+    if BaseModel.objects.filter(name=name).exists():
+        raise ValidationError({"name": f"{name} is the name of a base model. Choose another name."})
+    existing = Adapter.objects.alive().filter(department=department, name=name).select_related("base_model").first()
+    if existing is not None and existing.base_model_id != base_model.pk:
+        raise ValidationError(
+            {
+                "base_model": f"{name} is an adapter for {existing.base_model}. A version for {base_model} needs "
+                "an adapter of its own, under another name."
+            }
+        )
+
+
+def _next_version(
+    department: Department, name: str, base_model: BaseModel, by: User | None, notes: str
+) -> AdapterVersion:
+    adapter, created = Adapter.objects.alive().get_or_create(
+        department=department, name=name, deleted_at=None, defaults={"base_model": base_model}
+    )
+    # The row's lock numbers two uploads of one name one after the other.
+    Adapter.objects.select_for_update().get(pk=adapter.pk)
+    latest = adapter.versions.aggregate(Max("number"))["number__max"] or 0
+    version = AdapterVersion.objects.create(adapter=adapter, number=latest + 1, uploaded_by=by, notes=notes)
+    if created:
+        audit_record(action="adapter.create", target=name, by=by, department=department, base_model=base_model.name)
+    audit_record(action="adapter_version.upload", target=f"{name}:{version.number}", by=by, department=department)
+    return version

@@ -1,0 +1,71 @@
+"""The node agent: a thread in the Celery worker's main process that runs the supervisor."""
+
+import threading
+from typing import Any
+
+import structlog
+from celery import bootsteps
+from celery.worker import WorkController
+from django.db import close_old_connections, connections
+
+from polygraft.conf import config
+from polygraft.live import Change, announce, changes, redis_client
+
+_TICK_SECONDS = 1.0
+_STOP_SECONDS = 8.0
+
+log = structlog.get_logger()
+
+
+class NodeAgent(bootsteps.StartStopStep):  # type: ignore[misc]  # celery-types has no bootsteps of its own
+    """Celery bootstep: the agent lives as long as the worker does."""
+
+    # After the pool: its processes are forked before the agent opens connections or starts threads.
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: WorkController, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, parent: WorkController) -> None:
+        """Begin supervising."""
+        self._thread = threading.Thread(target=self._run, name="node-agent", daemon=True)
+        self._thread.start()
+
+    def stop(self, parent: WorkController) -> None:
+        """End this node's engines, then the thread. Tethered engines would end with the thread anyway."""
+        self._stopping.set()
+        announce(Change.WORK)  # wakes the thread
+        if self._thread is not None:
+            self._thread.join(timeout=_STOP_SECONDS + 4)
+
+    # A worker that loses its broker and reconnects closes and restarts only its consumer; the agent goes on.
+    terminate = stop
+
+    def _run(self) -> None:
+        from serving.engines.supervisor import Supervisor
+
+        supervisor: Supervisor | None = None
+        while not self._stopping.is_set():
+            try:
+                if supervisor is None:
+                    supervisor = Supervisor(config().node_name, redis_client())
+                    self._announce_node(supervisor)
+                for _ in changes(poll_seconds=_TICK_SECONDS):
+                    if self._stopping.is_set():
+                        break
+                    close_old_connections()
+                    supervisor.tick()
+            except Exception:  # noqa: BLE001  # an agent that dies would take its engines along
+                log.exception("node agent stumbled and goes on")
+                self._stopping.wait(_TICK_SECONDS)
+        if supervisor is not None:
+            supervisor.stop(_STOP_SECONDS)
+        connections.close_all()
+
+    def _announce_node(self, supervisor: Any) -> None:
+        from serving.tasks import reconcile_deployments
+
+        supervisor.tick()
+        reconcile_deployments.delay()

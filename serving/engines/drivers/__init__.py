@@ -1,0 +1,7 @@
+"""The drivers, by kind of engine."""
+
+from serving.engines.driver import Driver
+from serving.engines.drivers.llamacpp import LlamaCppDriver
+from serving.engines.kinds import EngineKind
+
+DRIVERS: dict[EngineKind, Driver] = {EngineKind.LLAMACPP: LlamaCppDriver()}

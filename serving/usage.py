@@ -1,0 +1,91 @@
+"""Moves usage events from the Redis stream into the database, in bulk and never twice."""
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import redis
+import structlog
+
+from polygraft.conf import config
+from polygraft.live import redis_client
+from serving.models import AdapterVersion, BaseModel, UsageRecord
+from tenants.models import APIKey, Department, User
+
+STREAM = "polygraft:usage"
+GROUP = "database"
+BATCH = 500
+# A batch whose worker died before it acknowledged is taken over by another after so long.
+_ABANDONED_MS = 60_000
+_RUN_SECONDS = 20.0
+
+log = structlog.get_logger()
+
+
+def usage_store() -> int:
+    """Store what has arrived, batch after batch, for a bounded time.
+
+    Returns:
+        The number of events taken from the stream. Several processes may run this at once.
+    """
+    client = redis_client()
+    try:
+        client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+    consumer = f"{config().node_name}-{os.getpid()}"
+    stored = 0
+    deadline = time.monotonic() + _RUN_SECONDS
+    while time.monotonic() < deadline and (entries := _next_batch(client, consumer)):
+        _store(entries)
+        ids = [entry_id for entry_id, _ in entries]
+        client.pipeline().xack(STREAM, GROUP, *ids).xdel(STREAM, *ids).execute()
+        stored += len(entries)
+    return stored
+
+
+def _next_batch(client: redis.Redis, consumer: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    claimed: Any = client.xautoclaim(STREAM, GROUP, consumer, min_idle_time=_ABANDONED_MS, count=BATCH)
+    if claimed[1]:
+        return [entry for entry in claimed[1] if entry[1]]
+    answer: Any = client.xreadgroup(GROUP, consumer, {STREAM: ">"}, count=BATCH)
+    if not answer:
+        return []
+    streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer]
+    return [entry for entries in streams for entry in (entries[0] if isinstance(entries[0], list) else entries)]
+
+
+def _store(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    events = []
+    for entry_id, fields in entries:
+        try:
+            events.append(orjson.loads(fields[b"record"]))
+        except (KeyError, orjson.JSONDecodeError):
+            log.error("usage event is unreadable and was dropped", entry=entry_id.decode())
+    _forget_deleted(events)
+    UsageRecord.objects.bulk_create(
+        [UsageRecord(**{**event, "at": datetime.fromtimestamp(event["at"], UTC)}) for event in events],
+        ignore_conflicts=True,  # the same request id again is the same event again
+    )
+
+
+def _forget_deleted(events: list[dict[str, Any]]) -> None:
+    """Drop references to rows that were deleted since, which the database would refuse."""
+    for field, model in (
+        ("key_id", APIKey),
+        ("user_id", User),
+        ("base_model_id", BaseModel),
+        ("adapter_version_id", AdapterVersion),
+    ):
+        named = {event.get(field) for event in events} - {None}
+        living = set(model.objects.filter(pk__in=named).values_list("pk", flat=True))  # type: ignore[attr-defined]
+        for event in events:
+            if event.get(field) not in living:
+                event[field] = None
+    departments = set(
+        Department.objects.filter(pk__in={event["department_id"] for event in events}).values_list("pk", flat=True)
+    )
+    events[:] = [event for event in events if event["department_id"] in departments]
