@@ -31,10 +31,5 @@ app.conf.beat_schedule = {
 }
 app.autodiscover_tasks(["serving"])
 
-
-@worker_init.connect
-def _add_node_agent(sender: WorkController, **kwargs: object) -> None:
-    """Every worker is a node. Added here, since the agent needs Django, which Celery has set up by now."""
-    from serving.engines.agent import NodeAgent
-
-    sender.app.steps["worker"].add(NodeAgent)
+# Every worker is a node. A name, since the agent's module may only be loaded once Django is set up.
+app.steps["worker"].add("serving.engines.agent:NodeAgent")

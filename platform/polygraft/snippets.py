@@ -25,7 +25,7 @@ def snippets(*, model: str, key: str = PLACEHOLDER_KEY) -> list[Snippet]:
         Snippet(
             "curl",
             "curl",
-            f'curl {url}/chat/completions \\\n'
+            f"curl {url}/chat/completions \\\n"
             f'  -H "Authorization: Bearer {key}" \\\n'
             f'  -H "Content-Type: application/json" \\\n'
             f"  -d '{body}'",

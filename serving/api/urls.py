@@ -1,5 +1,19 @@
-"""Routes of the management API."""
+"""Routes of the management API: base models, adapters, deployments, engines, nodes, usage."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from serving.api import adapter_views, platform_views, usage_views
+
+_ADAPTERS = "departments/<str:slug>/adapters"
+
+urlpatterns = [
+    path("base-models", platform_views.BaseModelList.as_view(), name="api-base-models"),
+    path("deployments", platform_views.DeploymentList.as_view(), name="api-deployments"),
+    path("deployments/<int:pk>", platform_views.DeploymentDetail.as_view(), name="api-deployment"),
+    path("engines", platform_views.EngineList.as_view(), name="api-engines"),
+    path("nodes", platform_views.NodeList.as_view(), name="api-nodes"),
+    path(_ADAPTERS, adapter_views.AdapterList.as_view(), name="api-adapters"),
+    path(f"{_ADAPTERS}/<str:name>", adapter_views.AdapterDetail.as_view(), name="api-adapter"),
+    path(f"{_ADAPTERS}/<str:name>/rollout", adapter_views.AdapterRollout.as_view(), name="api-rollout"),
+    path("usage", usage_views.UsageView.as_view(), name="api-usage"),
+]

@@ -1,4 +1,4 @@
-"""The options that a deployment may set, by kind of engine; those that decide where an engine listens are not options."""
+"""The options that a deployment may set, by kind of engine; where an engine listens is not among them."""
 
 from dataclasses import dataclass
 

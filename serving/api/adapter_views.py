@@ -1,0 +1,104 @@
+"""The management API's views of a department's adapters."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, parsers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from serving.adapters.intake import adapter_upload
+from serving.adapters.lifecycle import adapter_delete
+from serving.api.serializers import (
+    AdapterDetailSerializer,
+    AdapterSerializer,
+    RolloutSerializer,
+    UploadedSerializer,
+    UploadSerializer,
+)
+from serving.models import Adapter, BaseModel
+from serving.rollouts import rollout_set
+from tenants.access import Right
+from tenants.api.scoping import DepartmentView
+
+
+class AdapterList(DepartmentView, generics.ListAPIView[Adapter]):
+    """A department's adapters; uploads are posted here."""
+
+    rights = {"GET": Right.DEPARTMENT_VIEW, "POST": Right.ADAPTERS_MANAGE}
+    parser_classes = [parsers.MultiPartParser]
+    serializer_class = AdapterSerializer
+    search_fields = ["name", "base_model__name"]
+    ordering_fields = ["name", "created_at"]
+
+    def get_queryset(self) -> QuerySet[Adapter]:
+        """Those of the department in the URL."""
+        return self.department.adapters.alive().select_related("base_model", "rollout")  # type: ignore[attr-defined]
+
+    @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={202: UploadedSerializer})
+    def post(self, request: Request, slug: str) -> Response:
+        """Upload a version of an adapter; its checks run in the background."""
+        data = UploadSerializer(data={key: request.data.get(key, "") for key in ("name", "base_model", "notes")})
+        data.is_valid(raise_exception=True)
+        wished: dict[str, Any] = data.validated_data
+        base_model = BaseModel.objects.granted_to(self.department.pk).filter(name=wished["base_model"]).first()
+        if base_model is None:
+            raise ValidationError({"base_model": f"There is no base model {wished['base_model']} for this department."})
+        version = adapter_upload(
+            department=self.department,
+            name=wished["name"],
+            base_model=base_model,
+            files=[(part.name, part.file) for parts in request.FILES.lists() for part in parts[1]],
+            by=self.person,
+            notes=wished["notes"],
+        )
+        return Response(
+            {"name": wished["name"], "version": version.number, "state": version.state},
+            status=status.HTTP_202_ACCEPTED,
+        )
+
+
+class AdapterView(DepartmentView):
+    """A view of one adapter of the department in the URL."""
+
+    def adapter(self, name: str) -> Adapter:
+        """The living adapter of this name."""
+        return get_object_or_404(
+            self.department.adapters.alive().select_related("base_model", "rollout", "department"),  # type: ignore[attr-defined]
+            name=name,
+        )
+
+
+class AdapterDetail(AdapterView):
+    """One adapter."""
+
+    rights = {"GET": Right.DEPARTMENT_VIEW, "DELETE": Right.ADAPTERS_MANAGE}
+
+    @extend_schema(responses=AdapterDetailSerializer)
+    def get(self, request: Request, slug: str, name: str) -> Response:
+        """Read an adapter with its versions and their reports."""
+        return Response(AdapterDetailSerializer(self.adapter(name)).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, slug: str, name: str) -> Response:
+        """Delete an adapter: new requests get 404 within a second, running ones finish."""
+        adapter_delete(adapter=self.adapter(name), by=self.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class AdapterRollout(AdapterView):
+    """What an adapter's bare name means."""
+
+    rights = {"PUT": Right.ADAPTERS_MANAGE}
+
+    @extend_schema(request=RolloutSerializer, responses=AdapterSerializer)
+    def put(self, request: Request, slug: str, name: str) -> Response:
+        """Roll out one version, or several by shares."""
+        data = RolloutSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        adapter = self.adapter(name)
+        rollout_set(adapter=adapter, weights=data.validated_data["versions"], by=self.person)
+        return Response(AdapterSerializer(self.adapter(name)).data)

@@ -1,0 +1,127 @@
+"""The management API's views of the platform's own objects: base models, deployments, engines, nodes."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from polygraft.live import redis_client
+from rest_framework import generics, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from serving.api.serializers import (
+    BaseModelAdminSerializer,
+    BaseModelSerializer,
+    DeploymentScaleSerializer,
+    DeploymentSerializer,
+    EngineSerializer,
+    NodeSerializer,
+)
+from serving.base_models import base_model_create
+from serving.deployments import deployment_create, deployment_delete, deployment_scale
+from serving.engines.kinds import EngineKind
+from serving.models import BaseModel, Deployment, Engine, Node
+from serving.registry import living_engines, living_nodes
+from tenants.access import Right, may
+from tenants.api.scoping import PlatformView
+
+
+class BaseModelList(PlatformView, generics.ListAPIView[BaseModel]):
+    """The base models that the caller's departments may use; admins add them here."""
+
+    rights = {"POST": Right.PLATFORM_MANAGE}
+    search_fields = ["name", "source"]
+    ordering_fields = ["name", "created_at"]
+
+    def get_queryset(self) -> QuerySet[BaseModel]:
+        """Those visible to the caller."""
+        return BaseModel.objects.visible_to(self.person).prefetch_related("departments")
+
+    def get_serializer_class(self) -> type[BaseSerializer[BaseModel]]:
+        """Paths are nobody's business but the platform's."""
+        return BaseModelAdminSerializer if may(self.person, Right.PLATFORM_VIEW) else BaseModelSerializer
+
+    @extend_schema(request=BaseModelAdminSerializer, responses={201: BaseModelAdminSerializer})
+    def post(self, request: Request) -> Response:
+        """Add a base model whose files lie on the nodes."""
+        data = BaseModelAdminSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        model = base_model_create(**data.validated_data, by=self.person)
+        return Response(BaseModelAdminSerializer(model).data, status=status.HTTP_201_CREATED)
+
+
+class DeploymentList(PlatformView, generics.ListAPIView[Deployment]):
+    """The wished engines."""
+
+    rights = {"GET": Right.PLATFORM_VIEW, "POST": Right.PLATFORM_MANAGE}
+    serializer_class = DeploymentSerializer
+    queryset = Deployment.objects.select_related("base_model")
+    filterset_fields = {"base_model__name": ["exact"], "engine_kind": ["exact"]}
+    ordering_fields = ["id", "created_at"]
+
+    @extend_schema(request=DeploymentSerializer, responses={201: DeploymentSerializer})
+    def post(self, request: Request) -> Response:
+        """Wish for engines; nodes start them within seconds."""
+        data = DeploymentSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        wished: dict[str, Any] = data.validated_data
+        kind = EngineKind(wished.pop("engine_kind"))
+        deployment = deployment_create(**wished, engine_kind=kind, by=self.person)
+        return Response(DeploymentSerializer(deployment).data, status=status.HTTP_201_CREATED)
+
+
+class DeploymentDetail(PlatformView):
+    """One deployment."""
+
+    rights = {"GET": Right.PLATFORM_VIEW, "PATCH": Right.PLATFORM_MANAGE, "DELETE": Right.PLATFORM_MANAGE}
+
+    @extend_schema(responses=DeploymentSerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        """Read a deployment."""
+        return Response(DeploymentSerializer(get_object_or_404(Deployment, pk=pk)).data)
+
+    @extend_schema(request=DeploymentScaleSerializer, responses=DeploymentSerializer)
+    def patch(self, request: Request, pk: int) -> Response:
+        """Change how many engines there should be; engines too many are drained."""
+        data = DeploymentScaleSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        deployment = get_object_or_404(Deployment, pk=pk)
+        deployment_scale(deployment=deployment, replicas=data.validated_data["replicas"], by=self.person)
+        return Response(DeploymentSerializer(deployment).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, pk: int) -> Response:
+        """Remove a deployment that has no living engines."""
+        deployment_delete(deployment=get_object_or_404(Deployment, pk=pk), by=self.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class EngineList(PlatformView, generics.ListAPIView[Engine]):
+    """Engines, living and ended, the newest first."""
+
+    rights = {"GET": Right.PLATFORM_VIEW}
+    serializer_class = EngineSerializer
+    queryset = Engine.objects.select_related("node", "deployment__base_model")
+    filterset_fields = {"state": ["exact", "in"], "node__name": ["exact"], "deployment": ["exact"]}
+    ordering_fields = ["created_at"]
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """How many adapters each living engine holds."""
+        residents = {engine.id: len(engine.resident) for engine in living_engines(redis_client())}
+        return {**super().get_serializer_context(), "residents": residents}
+
+
+class NodeList(PlatformView, generics.ListAPIView[Node]):
+    """Nodes, living and lost."""
+
+    rights = {"GET": Right.PLATFORM_VIEW}
+    serializer_class = NodeSerializer
+    queryset = Node.objects.all()
+    search_fields = ["name"]
+    ordering_fields = ["name", "last_seen_at"]
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """The names of the nodes whose agents speak."""
+        return {**super().get_serializer_context(), "living": {node.name for node in living_nodes(redis_client())}}

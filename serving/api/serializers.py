@@ -1,0 +1,166 @@
+"""The management API's representation of base models, adapters, deployments, engines, nodes."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from serving.engines.kinds import EngineKind
+from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node
+from tenants.models import Department
+
+
+class BaseModelSerializer(serializers.ModelSerializer[BaseModel]):
+    """A base model as everyone sees it; paths are for admins (`BaseModelAdminSerializer`)."""
+
+    class Meta:
+        model = BaseModel
+        fields = ["name", "source", "created_at"]
+
+
+class BaseModelAdminSerializer(serializers.ModelSerializer[BaseModel]):
+    """A base model with its files and who may use it."""
+
+    departments = serializers.SlugRelatedField(
+        slug_field="slug", many=True, queryset=Department.objects.all(), required=False
+    )
+
+    class Meta:
+        model = BaseModel
+        fields = ["name", "source", "gguf_path", "hf_path", "open_to_all", "departments", "created_at"]
+
+
+class VersionSerializer(serializers.ModelSerializer[AdapterVersion]):
+    """An adapter version and the report of its checks."""
+
+    version = serializers.IntegerField(source="number")
+
+    class Meta:
+        model = AdapterVersion
+        fields = ["version", "state", "digest", "size_bytes", "report", "notes", "uploaded_at", "ready_at"]
+
+
+class AdapterSerializer(serializers.ModelSerializer[Adapter]):
+    """An adapter in a list."""
+
+    base_model = serializers.SlugRelatedField(slug_field="name", read_only=True)
+    rollout = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Adapter
+        fields = ["name", "base_model", "rollout", "created_at"]
+
+    def get_rollout(self, adapter: Adapter) -> dict[str, int]:
+        """Version number → share in percent."""
+        return {str(number): share for number, share in adapter.weights.items()}
+
+
+class AdapterDetailSerializer(AdapterSerializer):
+    """An adapter with all its versions, the newest first."""
+
+    versions = VersionSerializer(many=True, read_only=True)
+
+    class Meta(AdapterSerializer.Meta):
+        fields = [*AdapterSerializer.Meta.fields, "versions"]
+
+
+class UploadSerializer(serializers.Serializer[Any]):
+    """An upload, as multipart/form-data; every file part counts, whatever the name of its field."""
+
+    name = serializers.CharField(max_length=64, help_text="The adapter's name, new or existing.")
+    base_model = serializers.CharField(max_length=64, help_text="The name of the base model it was trained on.")
+    notes = serializers.CharField(required=False, default="", allow_blank=True, max_length=10_000)
+    files = serializers.ListField(
+        child=serializers.FileField(),
+        required=False,
+        help_text="adapter_config.json and adapter_model.safetensors, or one .zip, .tar or .tar.gz.",
+    )
+
+
+class UploadedSerializer(serializers.Serializer[Any]):
+    """What became of an upload so far."""
+
+    name = serializers.CharField()
+    version = serializers.IntegerField()
+    state = serializers.CharField()
+
+
+class RolloutSerializer(serializers.Serializer[Any]):
+    """A wished rollout."""
+
+    versions = serializers.DictField(
+        child=serializers.IntegerField(min_value=1, max_value=100),
+        allow_empty=False,
+        help_text='Version number → share in percent, such as {"3": 90, "4": 10}; the shares sum to 100.',
+    )
+
+    def validate_versions(self, value: dict[str, int]) -> dict[int, int]:
+        """Version numbers are whole numbers."""
+        try:
+            return {int(number): share for number, share in value.items()}
+        except ValueError:
+            raise serializers.ValidationError("Version numbers are whole numbers, such as 3.") from None
+
+
+class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
+    """A deployment."""
+
+    base_model = serializers.SlugRelatedField(slug_field="name", queryset=BaseModel.objects.all())
+    engine_kind = serializers.ChoiceField(choices=[kind.value for kind in EngineKind])
+    replicas = serializers.IntegerField(min_value=0, max_value=64, default=1)
+    options = serializers.DictField(default=dict)
+
+    class Meta:
+        model = Deployment
+        fields = ["id", "base_model", "engine_kind", "replicas", "options", "created_at"]
+
+
+class DeploymentScaleSerializer(serializers.Serializer[Any]):
+    """What may change of a deployment."""
+
+    replicas = serializers.IntegerField(min_value=0, max_value=64)
+
+
+class EngineSerializer(serializers.ModelSerializer[Engine]):
+    """An engine, living or ended."""
+
+    node = serializers.SlugRelatedField(slug_field="name", read_only=True)
+    base_model = serializers.CharField(source="deployment.base_model.name", read_only=True)
+    engine_kind = serializers.CharField(source="deployment.engine_kind", read_only=True)
+    deployment = serializers.PrimaryKeyRelatedField[Deployment](read_only=True)
+    adapters = serializers.SerializerMethodField(help_text="How many adapter versions it has loaded.")
+
+    class Meta:
+        model = Engine
+        fields = [
+            "id",
+            "deployment",
+            "base_model",
+            "engine_kind",
+            "node",
+            "state",
+            "adapters",
+            "error",
+            "created_at",
+            "ready_at",
+            "ended_at",
+        ]
+
+    def get_adapters(self, engine: Engine) -> int:
+        """Counted in the live registry."""
+        residents: dict[str, int] = self.context["residents"]
+        return residents.get(str(engine.pk), 0)
+
+
+class NodeSerializer(serializers.ModelSerializer[Node]):
+    """A node; `alive` is whether its agent has spoken within 15 seconds."""
+
+    alive = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Node
+        fields = ["name", "address", "alive", "facts", "first_seen_at", "last_seen_at"]
+
+    def get_alive(self, node: Node) -> bool:
+        """Read from the live registry."""
+        living: set[str] = self.context["living"]
+        return node.name in living
