@@ -5,8 +5,8 @@ from pathlib import Path
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-
 from polygraft.live import Change, announce
+
 from serving.models import BaseModel
 from tenants.audit import audit_record
 from tenants.models import Department, User

@@ -53,8 +53,7 @@ def deployment_delete(*, deployment: Deployment, by: User | None) -> None:
     Raises:
         ValidationError: engines of it still run; scale it to 0 first.
     """
-    if deployment.engines.living().exists():  # type: ignore[attr-defined]  # a manager from our queryset
+    if deployment.engines.living().exists():
         raise ValidationError("Engines of this deployment still run. Scale it to 0 and wait until they have stopped.")
     audit_record(action="deployment.delete", target=str(deployment), by=by)
     deployment.delete()
-

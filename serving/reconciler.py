@@ -5,8 +5,8 @@ from datetime import timedelta
 import structlog
 from django.db import transaction
 from django.utils import timezone
-
 from polygraft.live import Change, announce, redis_client
+
 from serving.adapters.lifecycle import versions_release_unprobed
 from serving.models import Deployment, Engine, EngineState, Node
 from serving.registry import living_nodes
@@ -30,8 +30,10 @@ def reconcile() -> None:
 def _give_up_lost_engines(living: set[str]) -> None:
     for engine in Engine.objects.living().exclude(node__name__in=living).select_related("node"):
         # Conditional, since the agent may have come back and moved the engine on.
-        if Engine.objects.living().filter(pk=engine.pk).update(
-            state=EngineState.FAILED, error=f"The node {engine.node} is lost.", ended_at=timezone.now()
+        if (
+            Engine.objects.living()
+            .filter(pk=engine.pk)
+            .update(state=EngineState.FAILED, error=f"The node {engine.node} is lost.", ended_at=timezone.now())
         ):
             log.warning("engine is lost with its node", engine=str(engine.pk), node=engine.node.name)
 

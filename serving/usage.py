@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import redis
 import structlog
-
 from polygraft.conf import config
 from polygraft.live import redis_client
+
 from serving.models import AdapterVersion, BaseModel, UsageRecord
 from tenants.models import APIKey, Department, User
 
@@ -42,7 +42,8 @@ def usage_store() -> int:
     while time.monotonic() < deadline and (entries := _next_batch(client, consumer)):
         _store(entries)
         ids = [entry_id for entry_id, _ in entries]
-        client.pipeline().xack(STREAM, GROUP, *ids).xdel(STREAM, *ids).execute()
+        client.xack(STREAM, GROUP, *ids)
+        client.xdel(STREAM, *ids)
         stored += len(entries)
     return stored
 
@@ -80,8 +81,8 @@ def _forget_deleted(events: list[dict[str, Any]]) -> None:
         ("base_model_id", BaseModel),
         ("adapter_version_id", AdapterVersion),
     ):
-        named = {event.get(field) for event in events} - {None}
-        living = set(model.objects.filter(pk__in=named).values_list("pk", flat=True))  # type: ignore[attr-defined]
+        named = {event[field] for event in events if event.get(field) is not None}
+        living = set(model.objects.filter(pk__in=named).values_list("pk", flat=True))
         for event in events:
             if event.get(field) not in living:
                 event[field] = None

@@ -8,6 +8,14 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import SettingsWrapper as Settings
+
+    from cast import Cast
 
 
 def _private_redis(folder: Path) -> str:
@@ -37,3 +45,25 @@ os.environ["POLYGRAFT_HOME"] = _home.name
 os.environ["POLYGRAFT_SECRET_KEY"] = "only-for-tests"
 os.environ.pop("DATABASE_URL", None)
 os.environ["REDIS_URL"] = _private_redis(Path(_home.name))
+
+
+@pytest.fixture
+def cast(db: None, tmp_path: Path) -> "Cast":
+    """Everybody, see `cast.Cast`."""
+    from cast import make_cast
+
+    return make_cast(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: "Settings") -> None:
+    """Hashing slowly is for attackers, not for tests."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _tasks_stay_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unit tests enqueue into a list that nobody works off; end-to-end tests have a real worker of their own."""
+    from polygraft.celery import app
+
+    monkeypatch.setattr(app.conf, "broker_url", "memory://")

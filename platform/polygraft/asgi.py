@@ -1,6 +1,7 @@
 """The ASGI application: inference under /v1 goes to the gateway, everything else to Django."""
 
 import os
+from typing import cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polygraft.settings")
 
@@ -10,11 +11,11 @@ django_application = get_asgi_application()
 
 from serving.gateway.app import gateway  # noqa: E402
 
-from polygraft.asgi_types import Receive, Scope, Send  # noqa: E402  # these need Django to be set up
+from polygraft.asgi_types import Application, Receive, Scope, Send  # noqa: E402  # these need Django to be set up
 from polygraft.body_limit import BodyLimit  # noqa: E402
 from polygraft.conf import config  # noqa: E402
 
-console = BodyLimit(django_application, max_bytes=config().max_upload_bytes)
+console = BodyLimit(cast(Application, django_application), max_bytes=config().max_upload_bytes)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

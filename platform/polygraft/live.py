@@ -48,7 +48,7 @@ def changes(*, poll_seconds: float) -> Iterator[set[Change]]:
     Yields:
         The changes announced since the last turn; an empty set when none came within `poll_seconds`.
     """
-    subscription = redis_client().pubsub(ignore_subscribe_messages=True)
+    subscription = redis_client().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
     subscription.subscribe(CHANNEL)
     while True:
         seen: set[Change] = set()

@@ -30,7 +30,7 @@ def request_id_middleware(get_response: Callable[[HttpRequest], Answer]) -> Call
 
     async def asynchronous(request: HttpRequest) -> HttpResponseBase:
         request_id = begin(request)
-        response = await get_response(request)  # type: ignore[misc]  # async by Django's contract
+        response: HttpResponseBase = await get_response(request)  # type: ignore[misc]  # Django's contract
         response["x-request-id"] = request_id
         return response
 

@@ -36,12 +36,12 @@ class AdapterList(DepartmentView, generics.ListAPIView[Adapter]):
 
     def get_queryset(self) -> QuerySet[Adapter]:
         """Those of the department in the URL."""
-        return self.department.adapters.alive().select_related("base_model", "rollout")  # type: ignore[attr-defined]
+        return self.department.adapters.alive().select_related("base_model", "rollout")
 
     @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={202: UploadedSerializer})
     def post(self, request: Request, slug: str) -> Response:
         """Upload a version of an adapter; its checks run in the background."""
-        data = UploadSerializer(data={key: request.data.get(key, "") for key in ("name", "base_model", "notes")})
+        data = UploadSerializer(data={key: request.POST.get(key, "") for key in ("name", "base_model", "notes")})
         data.is_valid(raise_exception=True)
         wished: dict[str, Any] = data.validated_data
         base_model = BaseModel.objects.granted_to(self.department.pk).filter(name=wished["base_model"]).first()
@@ -67,7 +67,7 @@ class AdapterView(DepartmentView):
     def adapter(self, name: str) -> Adapter:
         """The living adapter of this name."""
         return get_object_or_404(
-            self.department.adapters.alive().select_related("base_model", "rollout", "department"),  # type: ignore[attr-defined]
+            self.department.adapters.alive().select_related("base_model", "rollout", "department"),
             name=name,
         )
 

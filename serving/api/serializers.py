@@ -42,7 +42,7 @@ class VersionSerializer(serializers.ModelSerializer[AdapterVersion]):
 class AdapterSerializer(serializers.ModelSerializer[Adapter]):
     """An adapter in a list."""
 
-    base_model = serializers.SlugRelatedField(slug_field="name", read_only=True)
+    base_model = serializers.SlugRelatedField[BaseModel](slug_field="name", read_only=True)
     rollout = serializers.SerializerMethodField()
 
     class Meta:
@@ -123,7 +123,7 @@ class DeploymentScaleSerializer(serializers.Serializer[Any]):
 class EngineSerializer(serializers.ModelSerializer[Engine]):
     """An engine, living or ended."""
 
-    node = serializers.SlugRelatedField(slug_field="name", read_only=True)
+    node = serializers.SlugRelatedField[Node](slug_field="name", read_only=True)
     base_model = serializers.CharField(source="deployment.base_model.name", read_only=True)
     engine_kind = serializers.CharField(source="deployment.engine_kind", read_only=True)
     deployment = serializers.PrimaryKeyRelatedField[Deployment](read_only=True)

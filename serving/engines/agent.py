@@ -7,7 +7,6 @@ import structlog
 from celery import bootsteps
 from celery.worker import WorkController
 from django.db import close_old_connections, connections
-
 from polygraft.conf import config
 from polygraft.live import Change, announce, changes, redis_client
 
@@ -17,7 +16,7 @@ _STOP_SECONDS = 8.0
 log = structlog.get_logger()
 
 
-class NodeAgent(bootsteps.StartStopStep):  # type: ignore[misc]  # celery-types has no bootsteps of its own
+class NodeAgent(bootsteps.StartStopStep):
     """Celery bootstep: the agent lives as long as the worker does."""
 
     # After the pool: its processes are forked before the agent opens connections or starts threads.
@@ -57,7 +56,7 @@ class NodeAgent(bootsteps.StartStopStep):  # type: ignore[misc]  # celery-types 
                         break
                     close_old_connections()
                     supervisor.tick()
-            except Exception:  # noqa: BLE001  # an agent that dies would take its engines along
+            except Exception:  # an agent that dies would take its engines along
                 log.exception("node agent stumbled and goes on")
                 self._stopping.wait(_TICK_SECONDS)
         if supervisor is not None:

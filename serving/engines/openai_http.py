@@ -42,4 +42,4 @@ def _post(engine: EngineProcess, path: str, body: dict[str, object], seconds: fl
             trust_env=False,
         )
     except httpx.HTTPError as error:
-        raise EngineError(f"The engine did not answer {path}: {error or type(error).__name__}") from error
+        raise EngineError(f"The engine did not answer {path}: {error!r}") from error

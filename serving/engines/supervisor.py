@@ -8,16 +8,16 @@ from pathlib import Path
 import redis
 import structlog
 from django.utils import timezone
-
 from polygraft.conf import config
 from polygraft.live import Change, announce
+
 from serving.adapters.lifecycle import version_make_ready, version_reject
 from serving.adapters.node_copies import NodeCopies
 from serving.adapters.probe_report import probe_failed
 from serving.engines.driver import AdapterFiles, Driver, EngineError, EngineSpec
 from serving.engines.drivers import DRIVERS
-from serving.engines.kinds import EngineKind
 from serving.engines.facts import node_facts
+from serving.engines.kinds import EngineKind
 from serving.engines.names import digest_of, engine_adapter_name
 from serving.engines.process import EngineProcess
 from serving.models import AdapterVersion, Engine, EngineState, Node, VersionState

@@ -113,7 +113,7 @@ class KeyRotateSerializer(serializers.Serializer[APIKey]):
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
     """One write."""
 
-    department = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    department = serializers.SlugRelatedField[Department](slug_field="slug", read_only=True)
 
     class Meta:
         model = AuditEvent

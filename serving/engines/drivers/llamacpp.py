@@ -8,6 +8,7 @@ from serving.engines.kinds import EngineKind
 from serving.engines.options import option_flags
 from serving.engines.process import EngineProcess, free_port, new_secret, start_process
 
+
 class LlamaCppDriver:
     """GGUF base models with GGUF adapters, on processors or partly on a GPU."""
 

@@ -1,0 +1,152 @@
+"""One table of the API's endpoints drives every test of rights: each endpoint, each person, own and foreign."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import URLPattern, get_resolver
+from rest_framework.test import APIClient
+
+from cast import Cast
+
+# Who may do it in the department "support"; everybody else in it gets 403, strangers 404, visitors 401.
+EVERYONE = {"ada", "audrey", "olga", "dan", "vera"}
+DEVELOPERS = {"ada", "olga", "dan"}
+OWNERS = {"ada", "olga"}
+# Platform-wide objects: everybody else gets 403.
+ANYBODY = {"ada", "audrey", "olga", "dan", "vera", "lena"}
+READERS = {"ada", "audrey"}
+ADMINS = {"ada"}
+
+PEOPLE = ["ada", "audrey", "olga", "dan", "vera", "lena", "nobody"]
+
+
+@dataclass
+class Row:
+    """An endpoint; `path` holds {placeholders} filled from the cast; `body` must be valid, so that rights decide."""
+
+    method: str
+    path: str
+    allowed: set[str]
+    success: int = 200
+    body: dict[str, object] | None = None
+    multipart: bool = False
+
+    @property
+    def in_department(self) -> bool:
+        return self.path.startswith("departments/{support}")
+
+
+ROWS = [
+    Row("get", "departments", ANYBODY),
+    Row("post", "departments", ADMINS, 201, {"slug": "sales", "name": "Sales"}),
+    Row("get", "departments/{support}", EVERYONE),
+    Row("patch", "departments/{support}", OWNERS, 200, {"name": "Customer support"}),
+    Row("get", "departments/{support}/members", EVERYONE),
+    Row("post", "departments/{support}/members", OWNERS, 201, {"username": "lena", "role": "viewer"}),
+    Row("delete", "departments/{support}/members/vera", OWNERS, 204),
+    Row("get", "departments/{support}/keys", EVERYONE),
+    Row("post", "departments/{support}/keys", DEVELOPERS, 201, {"name": "new"}),
+    Row("get", "departments/{support}/keys/{key}", EVERYONE),
+    Row("delete", "departments/{support}/keys/{key}", DEVELOPERS, 204),
+    Row("post", "departments/{support}/keys/{key}/rotate", DEVELOPERS, 201, {"grace_seconds": 60}),
+    Row("get", "departments/{support}/adapters", EVERYONE),
+    Row("post", "departments/{support}/adapters", DEVELOPERS, 202, {"name": "a", "base_model": "smollm2"}, True),
+    Row("get", "departments/{support}/adapters/support-bot", EVERYONE),
+    Row("delete", "departments/{support}/adapters/support-bot", DEVELOPERS, 204),
+    Row("put", "departments/{support}/adapters/support-bot/rollout", DEVELOPERS, 200, {"versions": {"2": 100}}),
+    Row("get", "usage?department={support}", EVERYONE),
+    Row("get", "usage", ANYBODY),
+    Row("get", "audit", ANYBODY),
+    Row("get", "base-models", ANYBODY),
+    Row("post", "base-models", ADMINS, 201, {"name": "other", "gguf_path": "{gguf}"}),
+    Row("get", "deployments", READERS),
+    Row("post", "deployments", ADMINS, 201, {"base_model": "smollm2", "engine_kind": "llamacpp"}),
+    Row("get", "deployments/{deployment}", READERS),
+    Row("patch", "deployments/{deployment}", ADMINS, 200, {"replicas": 2}),
+    Row("delete", "deployments/{deployment}", ADMINS, 204),
+    Row("get", "engines", READERS),
+    Row("get", "nodes", READERS),
+]
+
+
+def cases() -> Iterator[object]:
+    for row in ROWS:
+        for person in PEOPLE:
+            yield pytest.param(row, person, id=f"{row.method} {row.path} as {person}")
+
+
+def expected_status(row: Row, person: str) -> int:
+    if person == "nobody":
+        return 401
+    if person in row.allowed:
+        return row.success
+    # A department that a stranger may not know of is not there.
+    return 404 if person == "lena" and "{support}" in row.path else 403
+
+
+def call(row: Row, person: str, cast: Cast) -> int:
+    names = {
+        "support": cast.support.slug,
+        "key": cast.key.pk,
+        "deployment": cast.deployment.pk,
+        "gguf": cast.base_model.gguf_path,
+    }
+    client = APIClient()
+    user = cast.people[person]
+    if user is not None:
+        client.force_authenticate(user)
+    body = {k: v.format(**names) if isinstance(v, str) else v for k, v in (row.body or {}).items()}
+    if row.multipart:
+        body["files"] = SimpleUploadedFile("adapter_config.json", b"{}")
+    path = "/api/v1/" + row.path.format(**names)
+    if row.method == "get":
+        return client.get(path).status_code
+    send = getattr(client, row.method)
+    return int(send(path, body, format="multipart" if row.multipart else "json").status_code)
+
+
+@pytest.mark.parametrize(("row", "person"), cases())
+def test_an_endpoint_lets_in_whom_the_table_says(row: Row, person: str, cast: Cast) -> None:
+    assert call(row, person, cast) == expected_status(row, person)
+
+
+def test_the_table_has_every_endpoint_of_the_management_api() -> None:
+    listed = {(row.method, row.path.split("?")[0]) for row in ROWS}
+    in_table = {
+        (method, path.replace("support-bot", "<str:name>").replace("members/vera", "members/<str:username>"))
+        for method, path in listed
+    }
+    in_table = {
+        (
+            method,
+            path.replace("{support}", "<str:slug>").replace("{key}", "<int:pk>").replace("{deployment}", "<int:pk>"),
+        )
+        for method, path in in_table
+    }
+    assert set(endpoints()) == in_table
+
+
+def endpoints() -> Iterator[tuple[str, str]]:
+    for resolver in get_resolver().url_patterns:
+        if str(resolver.pattern) != "api/v1/":
+            continue
+        for pattern in resolver.url_patterns:
+            assert isinstance(pattern, URLPattern)
+            view = pattern.callback.view_class  # type: ignore[attr-defined]
+            for method in ("get", "post", "put", "patch", "delete"):
+                if hasattr(view, method):
+                    yield method, str(pattern.pattern)
+
+
+def test_an_auditor_reads_everything_and_changes_nothing() -> None:
+    assert {row.method for row in ROWS if "audrey" in row.allowed} == {"get"}
+
+
+def test_a_stranger_cannot_tell_a_foreign_department_from_none(cast: Cast) -> None:
+    client = APIClient()
+    client.force_authenticate(cast.people["lena"])
+    foreign = client.get("/api/v1/departments/support").json()
+    missing = client.get("/api/v1/departments/nowhere").json()
+    assert foreign == missing

@@ -1,0 +1,82 @@
+"""The fixed cast of every test: who they are, and what the two departments own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.engines.kinds import EngineKind
+from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, Rollout, VersionState
+from tenants.keys import key_create
+from tenants.models import APIKey, Department, Membership, PlatformRole, Role, User
+
+PASSWORD = "correct horse battery staple"
+DIGEST = "ab" * 32
+
+
+@dataclass
+class Cast:
+    """Two departments. In support: Olga owns, Dan develops, Vera views. Lena owns legal and is a stranger to support.
+
+    Ada administers the platform, Audrey audits it. Nobody signs in as None.
+    """
+
+    support: Department
+    legal: Department
+    people: dict[str, User | None]
+    key: APIKey
+    secret: str
+    legal_key: APIKey
+    legal_secret: str
+    base_model: BaseModel
+    adapter: Adapter
+    deployment: Deployment
+    engine: Engine
+
+
+def make_cast(folder: Path) -> Cast:
+    """Create everybody and everything in the database."""
+    support = Department.objects.create(slug="support", name="Support")
+    legal = Department.objects.create(slug="legal", name="Legal")
+    people: dict[str, User | None] = {"nobody": None}
+    for name, role in (("ada", PlatformRole.ADMIN), ("audrey", PlatformRole.AUDITOR)):
+        people[name] = _person(name, platform_role=role)
+    for name, department, member_role in (
+        ("olga", support, Role.OWNER),
+        ("dan", support, Role.DEVELOPER),
+        ("vera", support, Role.VIEWER),
+        ("lena", legal, Role.OWNER),
+    ):
+        person = people[name] = _person(name)
+        Membership.objects.create(user=person, department=department, role=member_role)
+    key, secret = key_create(department=support, name="chat", by=None)
+    legal_key, legal_secret = key_create(department=legal, name="contracts", by=None)
+    gguf = folder / "base.gguf"
+    gguf.touch()
+    base_model = BaseModel.objects.create(name="smollm2", source="HuggingFaceTB/SmolLM2-135M", gguf_path=str(gguf))
+    adapter = Adapter.objects.create(department=support, name="support-bot", base_model=base_model)
+    AdapterVersion.objects.create(adapter=adapter, number=1, state=VersionState.READY, digest=DIGEST)
+    AdapterVersion.objects.create(adapter=adapter, number=2, state=VersionState.READY, digest=DIGEST[::-1])
+    Rollout.objects.create(adapter=adapter, weights={"1": 100})
+    deployment = Deployment.objects.create(base_model=base_model, engine_kind=EngineKind.LLAMACPP)
+    node = Node.objects.create(name="node-1", address="127.0.0.1", last_seen_at="2026-01-01T00:00:00Z")
+    engine = Engine.objects.create(deployment=deployment, node=node, state="stopped")
+    return Cast(
+        support=support,
+        legal=legal,
+        people=people,
+        key=key,
+        secret=secret,
+        legal_key=legal_key,
+        legal_secret=legal_secret,
+        base_model=base_model,
+        adapter=adapter,
+        deployment=deployment,
+        engine=engine,
+    )
+
+
+def _person(name: str, **fields: Any) -> User:
+    user = User(username=name, email=f"{name}@example.org", **fields)
+    user.set_password(PASSWORD)
+    user.save()
+    return user
