@@ -1,0 +1,44 @@
+"""A pytest plugin that gives a run its own state folder and Redis, before pytest-django reads the settings."""
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+
+    pass
+
+
+def _private_redis(folder: Path) -> str:
+    """Start a Redis on a Unix socket in `folder` and return its URL; it ends with this process."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        raise RuntimeError("The tests need redis-server or valkey-server on PATH.")
+    socket = folder / "redis.sock"
+    server = subprocess.Popen(
+        [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    atexit.register(server.wait)
+    atexit.register(server.send_signal, signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while not socket.exists():
+        if time.monotonic() > deadline or server.poll() is not None:
+            raise RuntimeError("The tests' Redis did not start.")
+        time.sleep(0.02)
+    return f"unix://{socket}"
+
+
+_home = tempfile.TemporaryDirectory(prefix="polygraft-tests-")
+atexit.register(_home.cleanup)
+os.environ["POLYGRAFT_HOME"] = _home.name
+os.environ["POLYGRAFT_SECRET_KEY"] = "only-for-tests"
+os.environ.pop("DATABASE_URL", None)
+os.environ["REDIS_URL"] = _private_redis(Path(_home.name))
