@@ -1,0 +1,35 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from polygraft.configuration_table import render
+from serving.gateway.errors import CODES
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def test_the_configuration_page_lists_every_setting_as_declared() -> None:
+    assert (ROOT / "docs" / "configuration.md").read_text() == render()
+
+
+def test_the_api_page_lists_every_error_code() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    assert [code for code in CODES if f"`{code}`" not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = [target.split("#")[0] for target in _LINK.findall(page.read_text()) if "://" not in target]
+    assert [target for target in targets if target and not (page.parent / target).exists()] == []
+
+
+def test_the_readme_uses_only_make_targets_that_exist() -> None:
+    targets = re.findall(r"^make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert targets
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []

@@ -1,0 +1,131 @@
+"""Starts the whole platform as `make run` does, with its real parts, and speaks to it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from deadline import wait_until
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 120
+
+
+@dataclass
+class Platform:
+    """A running platform and what its demo.json says."""
+
+    home: Path
+    url: str
+    demo: dict[str, Any]
+    process: "subprocess.Popen[str]"
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def base_model(self) -> str:
+        return str(self.demo["base_model"])
+
+    def key(self, department: str) -> str:
+        return str(self.demo["departments"][department]["api_key"])
+
+    def client(self, key: str) -> openai.OpenAI:
+        """The official client, without retries, so that every answer is seen."""
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=60)
+
+    def api(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Call the management API as the admin."""
+        return httpx.request(
+            method,
+            f"{self.url}/api/v1/{path}",
+            headers={"Authorization": f"Bearer {self.demo['admin_token']}"},
+            timeout=30,
+            **options,
+        )
+
+    def upload(self, department: str, name: str, folder: Path) -> httpx.Response:
+        """Upload a PEFT folder as it lies on disk."""
+        files = [("files", (path.name, path.read_bytes())) for path in sorted(folder.iterdir())]
+        return self.api(
+            "POST",
+            f"departments/{department}/adapters",
+            data={"name": name, "base_model": self.base_model},
+            files=files,
+        )
+
+    def version(self, department: str, name: str, number: int = 1) -> dict[str, Any]:
+        """A version as the management API shows it."""
+        adapter = self.api("GET", f"departments/{department}/adapters/{name}").json()
+        return next(version for version in adapter["versions"] if version["version"] == number)
+
+    def wait_for_state(self, department: str, name: str, state: str, number: int = 1) -> dict[str, Any]:
+        """Wait until a version has reached a state."""
+        return wait_until(
+            lambda: found if (found := self.version(department, name, number))["state"] == state else None,
+            seconds=20,
+            what=f"{name}:{number} is {state}",
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_platform(home: Path, port: int) -> Platform:
+    """Start a platform and return when it says that it is ready."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("POLYGRAFT_")}
+    for name in ("REDIS_URL", "DATABASE_URL", "DJANGO_SETTINGS_MODULE"):
+        environment.pop(name, None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "polygraft.local"],
+        cwd=ROOT,
+        env={**environment, "POLYGRAFT_HOME": str(home), "POLYGRAFT_PORT": str(port)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    platform = Platform(home=home, url=f"http://127.0.0.1:{port}", demo={}, process=process)
+    threading.Thread(target=_collect, args=(platform,), daemon=True).start()
+
+    def ready() -> bool:
+        if process.poll() is not None:
+            pytest.fail("The platform ended:\n" + "".join(platform.output[-40:]))
+        return any("Ready" in line for line in platform.output)
+
+    try:
+        wait_until(ready, seconds=START_SECONDS, what="the platform is ready")
+    except AssertionError:
+        stop_platform(platform)
+        pytest.fail("The platform did not become ready:\n" + "".join(platform.output[-60:]))
+    platform.demo = json.loads((home / "demo.json").read_text())
+    return platform
+
+
+def stop_platform(platform: Platform) -> int:
+    """End a platform as Ctrl-C does, and return its exit code."""
+    if platform.process.poll() is None:
+        platform.process.send_signal(signal.SIGINT)
+    try:
+        return platform.process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        platform.process.kill()
+        pytest.fail("The platform did not stop within 30 s:\n" + "".join(platform.output[-40:]))
+
+
+def _collect(platform: Platform) -> None:
+    assert platform.process.stdout is not None
+    for line in platform.process.stdout:
+        platform.output.append(line)
