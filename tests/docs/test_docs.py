@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from polygraft.configuration_table import render
-from serving.gateway.errors import CODES
+from serving.gateway.errors import every_error
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -17,9 +17,10 @@ def test_the_configuration_page_lists_every_setting_as_declared() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text() == render()
 
 
-def test_the_api_page_lists_every_error_code() -> None:
+def test_the_api_page_lists_every_error_with_its_status_and_meaning() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
-    assert [code for code in CODES if f"`{code}`" not in page] == []
+    rows = [f"| {error.status} | `{error.code}` | {error.summary} |" for error in every_error()]
+    assert [row for row in rows if row not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
