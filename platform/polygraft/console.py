@@ -42,14 +42,14 @@ def _entries(request: HttpRequest) -> list[Entry]:
 
     entries = [
         entry("Overview", "layout-dashboard", "overview"),
-        entry("Departments", "building", "department-list"),
+        entry("Departments", "building", "department-list", "department-new"),
         entry("Playground", "message-2", "playground", "try"),
         entry("Base models", "seedling", "base-model-list"),
     ]
     if may(user, Right.PLATFORM_VIEW):
         entries.append(entry("Engines", "engine", "engine-list"))
     if may(user, Right.PLATFORM_MANAGE):
-        entries.append(entry("People", "users", "person-list"))
+        entries.append(entry("Users", "users", "user-list"))
     if _reads_audit(user):
         entries.append(entry("Audit", "history", "audit"))
     entries.append(entry("API", "api", "api-docs"))

@@ -51,6 +51,6 @@ def listing(
     sort = request.GET.get("sort", default)
     if sort.removeprefix("-") not in sorts:
         sort = default
-    field = sorts[sort.removeprefix("-")]
-    ordered = rows.order_by(f"-{field}" if sort.startswith("-") else field, "pk")
+    direction = "-" if sort.startswith("-") else ""
+    ordered = rows.order_by(direction + sorts[sort.removeprefix("-")], f"{direction}pk")
     return Listing(Paginator(ordered, PER_PAGE).get_page(request.GET.get("page")), query, sort)

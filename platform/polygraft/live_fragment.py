@@ -1,0 +1,43 @@
+"""Parts of a page that refresh themselves: rendered, compared with what the browser shows, and sent when they differ."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+_SEEN = "seen"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFragment:
+    """A rendered part; `url` asks for it again, every `seconds`, or never when None. Shown by `parts/live.html`."""
+
+    html: SafeString
+    url: str
+    seconds: int | None
+
+
+def live_fragment(
+    request: HttpRequest, template: str, context: dict[str, Any], *, seconds: int | None
+) -> LiveFragment:
+    """Render a part of the page at this request's URL. The template must hold nothing that differs every time."""
+    html = render_to_string(template, context, request)
+    asked = request.GET.copy()
+    asked[_SEEN] = f"{zlib.crc32(html.encode()):x}"
+    return LiveFragment(html=html, url=f"{request.path}?{asked.urlencode()}", seconds=seconds)
+
+
+def asks_for_fragment(request: HttpRequest) -> bool:
+    """Whether this request is a part of a page refreshing itself."""
+    return _SEEN in request.GET
+
+
+def fragment_answer(request: HttpRequest, live: LiveFragment) -> HttpResponse:
+    """The part alone, or 204 when the browser shows it already."""
+    if live.seconds is not None and live.url == request.get_full_path():
+        return HttpResponse(status=204)
+    return render(request, "parts/live.html", {"live": live})

@@ -1,0 +1,60 @@
+"""The console's pages about base models: the list, and a new one."""
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from polygraft.answers import add_problems, person
+from polygraft.listing import listing
+from serving.base_models import base_model_create
+from serving.console.engine_rows import registry
+from serving.console.forms import BaseModelForm
+from serving.models import BaseModel
+from tenants.access import Right, require
+from tenants.models import Department
+
+
+@require_safe
+def base_model_list(request: HttpRequest) -> HttpResponse:
+    """The base models that the person's departments may use."""
+    user = person(request)
+    visible = Department.objects.visible_to(user).values("pk")
+    rows = (
+        BaseModel.objects.filter(pk__in=BaseModel.objects.visible_to(user).values("pk"))
+        .annotate(
+            adapter_count=Count(
+                "adapters",
+                filter=Q(adapters__deleted_at=None, adapters__department__in=visible),
+                distinct=True,
+            )
+        )
+        .prefetch_related("departments")
+    )
+    sorts = {"name": "name", "adapters": "adapter_count", "created": "created_at"}
+    return render(
+        request,
+        "serving/base_model_list.html",
+        {
+            "listing": listing(request, rows, search=["name", "source"], sorts=sorts, default="name"),
+            "ready_engines": registry().ready_by_base_model(),
+        },
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def base_model_new(request: HttpRequest) -> HttpResponse:
+    """Add a base model whose files lie on the nodes."""
+    require(person(request), Right.PLATFORM_MANAGE)
+    form = BaseModelForm(request.POST or None)
+    if form.is_valid():
+        try:
+            model = base_model_create(**form.cleaned_data, by=person(request))
+        except ValidationError as error:
+            add_problems(form, error)
+        else:
+            messages.success(request, f"{model.name} is added. Next: deploy engines for it under Engines.")
+            return redirect("base-model-list")
+    return render(request, "serving/base_model_new.html", {"form": form}, status=422 if form.errors else 200)

@@ -1,0 +1,130 @@
+"""What people fill in about adapters, base models and deployments."""
+
+from typing import Any
+
+from django import forms
+
+from serving.engines.kinds import EngineKind
+from serving.engines.options import OPTIONS
+from serving.models import BaseModel
+from serving.models.adapter import adapter_name_validator
+from serving.models.base_model import model_name_validator
+from tenants.models import Department
+
+_KIND_NAMES = {EngineKind.LLAMACPP: "llama.cpp", EngineKind.VLLM: "vLLM"}
+
+
+class UploadForm(forms.Form):
+    """A new version of an adapter; the files themselves are read from the request."""
+
+    name = forms.CharField(
+        max_length=64,
+        validators=[adapter_name_validator],
+        help_text="What programs write as model, such as support-bot.",
+    )
+    base_model = forms.ModelChoiceField(
+        BaseModel.objects.none(),
+        to_field_name="name",
+        empty_label=None,
+        help_text="The model that the adapter was trained on.",
+    )
+    notes = forms.CharField(
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea,
+        help_text="What is new in this version, for your colleagues.",
+    )
+
+    def __init__(self, department: Department, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["base_model"]
+        assert isinstance(field, forms.ModelChoiceField)  # noqa: S101  # for the type checker
+        field.queryset = BaseModel.objects.granted_to(department.pk)
+
+
+class DeleteForm(forms.Form):
+    """The name of what is to be deleted, typed as a proof of intent."""
+
+    confirm = forms.CharField(label="Name")
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._name = name
+
+    def clean_confirm(self) -> str:
+        """The name must be typed exactly."""
+        typed: str = self.cleaned_data["confirm"]
+        if typed != self._name:
+            raise forms.ValidationError(f"Type {self._name} to confirm.")
+        return typed
+
+
+class BaseModelForm(forms.Form):
+    """A new base model."""
+
+    name = forms.CharField(
+        max_length=64,
+        validators=[model_name_validator],
+        help_text="What callers write as model, such as smollm2-135m.",
+    )
+    source = forms.CharField(
+        max_length=200,
+        required=False,
+        help_text="Where it comes from, such as HuggingFaceTB/SmolLM2-135M-Instruct. "
+        "Adapters that name it as their base are recognised by it.",
+    )
+    gguf_path = forms.CharField(
+        max_length=500, required=False, label="GGUF file", help_text="For llama.cpp. The same path on every node."
+    )
+    hf_path = forms.CharField(
+        max_length=500,
+        required=False,
+        label="Hugging Face folder",
+        help_text="For vLLM. The same path on every node.",
+    )
+    open_to_all = forms.BooleanField(required=False, initial=True, label="Every department may use it")
+    departments = forms.ModelMultipleChoiceField(
+        Department.objects.all(),
+        to_field_name="slug",
+        required=False,
+        help_text="Who may use it when it is not open to all.",
+    )
+
+
+class DeploymentForm(forms.Form):
+    """A new deployment; a field for each option of the engine kinds."""
+
+    base_model = forms.ModelChoiceField(BaseModel.objects.all(), to_field_name="name", empty_label=None)
+    engine_kind = forms.TypedChoiceField(
+        choices=[(kind.value, _KIND_NAMES[kind]) for kind in OPTIONS], coerce=EngineKind, label="Engine"
+    )
+    replicas = forms.IntegerField(min_value=0, max_value=64, initial=1, help_text="How many engines should run.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for options in OPTIONS.values():
+            for name, option in options.items():
+                self.fields[f"option_{name}"] = forms.IntegerField(
+                    required=False,
+                    min_value=option.minimum,
+                    label=name.replace("_", " ").capitalize(),
+                    help_text=f"{option.meaning.capitalize()}. Empty: the engine's default.",
+                )
+
+    def option_fields(self) -> list[forms.BoundField]:
+        """The fields that are options of the engine."""
+        return [self[name] for name in self.fields if name.startswith("option_")]
+
+    def options(self) -> dict[str, int]:
+        """The options that were filled in."""
+        return {
+            name.removeprefix("option_"): value
+            for name, value in self.cleaned_data.items()
+            if name.startswith("option_") and value is not None
+        }
+
+
+class ReplicasForm(forms.Form):
+    """How many engines a deployment should have."""
+
+    replicas = forms.IntegerField(min_value=0, max_value=64, help_text="0 stops them all, gently.")

@@ -1,0 +1,61 @@
+"""The console's page that takes an adapter in; its JavaScript shows progress and reads the answers as JSON."""
+
+from typing import cast
+
+from django.core.exceptions import ValidationError
+from django.forms import ModelChoiceField
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from polygraft.answers import add_problems, person
+from polygraft.conf import config
+from serving.adapters.intake import adapter_upload
+from serving.console.forms import UploadForm
+from serving.models import Adapter, AdapterVersion, BaseModel
+from tenants.access import Right, department_for
+from tenants.models import Department
+
+
+@require_http_methods(["GET", "POST"])
+def upload(request: HttpRequest, slug: str) -> HttpResponse:
+    """Upload a version of a new adapter, or with `?name=` of an existing one."""
+    department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
+    existing = _existing(department, request.GET.get("name", ""))
+    initial = {"name": existing.name, "base_model": existing.base_model.name} if existing else {}
+    form = UploadForm(department, request.POST or None, initial=initial)
+    wants_json = request.headers.get("Accept", "").startswith("application/json")
+    version = _take_in(request, department, form) if form.is_valid() else None
+    if version is not None:
+        url = reverse("adapter", args=[slug, form.cleaned_data["name"]])
+        return JsonResponse({"url": url}, status=201) if wants_json else redirect(url)
+    if form.is_bound and wants_json:
+        return JsonResponse({"errors": form.errors}, status=422)
+    bases = cast("ModelChoiceField[BaseModel]", form.fields["base_model"]).queryset
+    context = {
+        "department": department,
+        "tab": "adapters",
+        "form": form,
+        "existing": existing,
+        "bases": bases,
+        "max_bytes": config().max_upload_bytes,
+    }
+    return render(request, "serving/upload.html", context, status=422 if form.errors else 200)
+
+
+def _existing(department: Department, name: str) -> Adapter | None:
+    return department.adapters.alive().select_related("base_model").filter(name=name).first()
+
+
+def _take_in(request: HttpRequest, department: Department, form: UploadForm) -> AdapterVersion | None:
+    try:
+        return adapter_upload(
+            department=department,
+            files=[(part.name or "", part.file) for part in request.FILES.getlist("files")],
+            by=person(request),
+            **form.cleaned_data,
+        )
+    except ValidationError as error:
+        add_problems(form, error)
+        return None

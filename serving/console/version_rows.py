@@ -1,0 +1,100 @@
+"""Versions of an adapter as its page shows them: state, share of the traffic, engines, and the report in plain words."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from serving.console.engine_rows import Registry
+from serving.engines.names import engine_adapter_name
+from serving.models import Adapter, AdapterVersion, VersionState
+
+MOVING = (VersionState.UPLOADED, VersionState.VALIDATING)
+
+# The steps of a version's way, and for each state how many of them lie behind it.
+_STEPS = ("Uploaded", "Validating", "Ready")
+_STEPS_DONE = {
+    VersionState.UPLOADED: 1,
+    VersionState.VALIDATING: 1,
+    VersionState.READY: 3,
+    VersionState.REJECTED: 1,
+    VersionState.ARCHIVED: 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the way from upload to use; `state` is done, now, failed or ahead."""
+
+    label: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version; `share` is its percentage of the bare name's traffic, `engines` how many hold it."""
+
+    version: AdapterVersion
+    share: int
+    engines: int
+    errors: list[dict[str, Any]]
+    warnings: list[dict[str, Any]]
+    omitted: int
+    facts: dict[str, Any]
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether its state is about to change by itself."""
+        return is_moving(self.version)
+
+    @property
+    def may_go_live(self) -> bool:
+        """Whether the bare name could mean it, and does not do so wholly yet."""
+        return self.version.state == VersionState.READY and self.share < 100
+
+    @property
+    def doing(self) -> str:
+        """What happens to it right now, in words."""
+        if self.version.state == VersionState.UPLOADED:
+            return "Waiting for a worker"
+        if self.version.state == VersionState.VALIDATING:
+            return "Asking an engine to answer through it" if self.version.digest else "Checking the files"
+        return ""
+
+    @property
+    def steps(self) -> list[Step]:
+        """Its way so far."""
+        done = _STEPS_DONE[VersionState(self.version.state)]
+        steps = []
+        for index, label in enumerate(_STEPS):
+            state = "done" if index < done else "ahead"
+            if index == done and self.version.state == VersionState.REJECTED:
+                label, state = "Rejected", "failed"
+            elif index == done and self.is_moving:
+                state = "now"
+            steps.append(Step(label, state))
+        return steps[:2] if self.version.state == VersionState.REJECTED else steps
+
+
+def is_moving(version: AdapterVersion) -> bool:
+    """Whether a version's state is about to change by itself."""
+    return version.state in MOVING
+
+
+def version_rows(adapter: Adapter, versions: Iterable[AdapterVersion], known: Registry) -> list[VersionRow]:
+    """The versions with what the rollout and the engines make of them."""
+    holders = known.residents_by_name()
+    rows = []
+    for version in versions:
+        findings = version.report.get("findings", [])
+        rows.append(
+            VersionRow(
+                version=version,
+                share=adapter.weights.get(version.number, 0),
+                engines=holders[engine_adapter_name(version.digest)] if version.digest else 0,
+                errors=[finding for finding in findings if finding["severity"] == "error"],
+                warnings=[finding for finding in findings if finding["severity"] == "warning"],
+                omitted=sum(version.report.get("omitted", {}).values()),
+                facts=version.report.get("facts", {}),
+            )
+        )
+    return rows

@@ -1,0 +1,44 @@
+"""Lets pages of other apps name real models and show programs that call them."""
+
+from collections.abc import Collection
+from typing import Any
+
+from django import template
+
+from polygraft.snippets import PLACEHOLDER_KEY, Snippet, snippets
+from serving.console.callables import CallableModel, callables_of, example_of
+from tenants.models import Department
+
+register = template.Library()
+
+
+@register.simple_tag
+def callable_models(department: Department) -> list[CallableModel]:
+    """What this department may call."""
+    return callables_of(department)
+
+
+@register.simple_tag
+def example_model(department: Department, allowed: Collection[str] = ()) -> str:
+    """A model's name for an example: one that the key may use, an adapter rather than a base model; or ""."""
+    return example_of(callables_of(department), allowed)
+
+
+@register.simple_tag
+def snippets_for(model: str, key: str = PLACEHOLDER_KEY) -> list[Snippet]:
+    """Programs that call this model."""
+    return snippets(model=model, key=key)
+
+
+@register.filter
+def rollout_words(weights: dict[int, int]) -> str:
+    """What a bare name means, for people: "version 3", or "90 % version 3, 10 % version 4"."""
+    if len(weights) == 1:
+        return f"version {next(iter(weights))}"
+    return ", ".join(f"{share} % version {number}" for number, share in sorted(weights.items()))
+
+
+@register.filter
+def items_of(mapping: Any) -> list[tuple[str, Any]]:
+    """A mapping's pairs, sorted."""
+    return sorted(mapping.items()) if isinstance(mapping, dict) else []
