@@ -15,6 +15,9 @@ import threading
 import time
 from pathlib import Path
 
+from polygraft.local.ports import port_problem
+from polygraft.local.redis_program import redis_on_path
+
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
@@ -30,7 +33,7 @@ DISK_GIB = 3  # the environment, node_modules, and llama.cpp's sources and objec
 _ACTIVITIES = [
     (re.compile(r"Collecting ([\w.-]+)"), "finding {}"),
     (re.compile(r"\s*Downloading (\S+)"), "downloading {}"),
-    (re.compile(r"\s*Building wheel for llama[-_]cpp"), "compiling llama.cpp: 4–5 minutes on two cores, only this once"),
+    (re.compile(r"\s*Building wheel for llama[-_]cpp"), "compiling llama.cpp, once only: 4–5 minutes on two cores"),
     (re.compile(r"Installing collected packages"), "installing"),
 ]
 
@@ -112,7 +115,7 @@ def suitable_python() -> str:
         path = shutil.which(name)
         if path is None:
             continue
-        question = "import sys, importlib.util as i; print(*sys.version_info[:2], int(i.find_spec('ensurepip') is not None))"
+        question = "import sys, importlib.util as u; print(*sys.version_info[:2], int(bool(u.find_spec('ensurepip'))))"
         answer = subprocess.run([path, "-c", question], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
         if answer.returncode != 0:
             continue  # such as a shim of pyenv for a version that is not chosen
@@ -157,10 +160,21 @@ def needed_extras(*, for_tests: bool) -> set[str]:
     extras = set(TEST_EXTRAS if for_tests else RUN_EXTRAS)
     if os.environ.get("DATABASE_URL", "").startswith("postgres"):
         extras.add("postgres")
-    has_redis = shutil.which("redis-server") or shutil.which("valkey-server")
-    if not has_redis and (for_tests or not os.environ.get("REDIS_URL")):
+    if redis_on_path() is None and (for_tests or not os.environ.get("REDIS_URL")):
         extras.add("redis-server")
     return extras
+
+
+def require_free_port() -> None:
+    """Check what the launcher will check again, before minutes are spent on set-up.
+
+    Raises:
+        SetUpError: the platform could not listen on its port.
+    """
+    port = os.environ.get("POLYGRAFT_PORT", "8000")
+    problem = port_problem(os.environ.get("POLYGRAFT_HOST", "127.0.0.1"), int(port)) if port.isdigit() else None
+    if problem:
+        raise SetUpError(problem)
 
 
 def install_python_packages(extras: set[str]) -> None:
@@ -170,14 +184,11 @@ def install_python_packages(extras: set[str]) -> None:
     found = json.loads(stamp.read_text()) if stamp.exists() and VENV_PYTHON.exists() else {"extras": []}
     if found.get("fingerprint") == wanted and extras <= set(found["extras"]):
         return
-    if not any(VENV.glob("lib/python*/site-packages/llama_cpp")):
-        require_compiler()
-        require_disk()
     if not _works(str(VENV_PYTHON), "-m", "pip", "--version"):
         python = suitable_python()
         print(f"• Making .venv with {python}", flush=True)
         if not _works(python, "-m", "venv", "--clear", str(VENV)):
-            raise SetUpError(f"{python} could not make {VENV}. Try it yourself to see why: {python} -m venv --clear {VENV}")
+            raise SetUpError(f"Python could not make {VENV}. This shows why: {python} -m venv --clear {VENV}")
     extras |= set(found["extras"])
     run_step(
         "Installing Python packages",
@@ -222,9 +233,10 @@ def _has_node() -> bool:
 
 def _works(*command: str) -> bool:
     try:
-        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     except OSError:
         return False
+    return done.returncode == 0
 
 
 def _fingerprint(*paths: Path) -> str:
@@ -240,6 +252,12 @@ def main() -> int:
     checkout = os.open(ROOT, os.O_RDONLY)
     try:
         fcntl.flock(checkout, fcntl.LOCK_EX)  # `make run` and `make test` may be started at the same time
+        if not any(VENV.glob("lib/python*/site-packages/llama_cpp")):
+            # What would stop set-up or the launcher minutes later.
+            require_compiler()
+            require_disk()
+            if not arguments.for_tests:
+                require_free_port()
         install_python_packages(needed_extras(for_tests=arguments.for_tests))
         install_front_end()
     except SetUpError as error:

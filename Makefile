@@ -1,0 +1,44 @@
+# Polygraft's commands; `make` lists them. Each does the set-up that it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+# Checks load Django's settings, which make the state folder; theirs is not the one that `make run` uses.
+CHECK := POLYGRAFT_HOME=$(CURDIR)/.venv/checks $(BIN)
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test lint types migrations imports format clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start everything on this machine, with a demo; Ctrl-C stops it
+	@$(PYTHON) platform/bootstrap.py
+	@exec $(BIN)/python -m polygraft.local --parent $$PPID
+
+setup: ## Install everything for development, and the pre-commit hooks' tools
+	@$(PYTHON) platform/bootstrap.py --for-tests
+
+test: setup ## Run every check and every test, as CI does; ARGS are pytest's
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types migrations imports
+	$(BIN)/pytest $(ARGS)
+
+lint: setup ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup ## Check types
+	$(CHECK)/mypy
+
+migrations: setup ## Check that no migration is missing
+	$(CHECK)/python manage.py makemigrations --check --dry-run
+
+imports: setup ## Check the import rules
+	$(CHECK)/lint-imports
+
+format: setup ## Format the code, and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove what set-up and checks have made; the state folder stays
+	rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

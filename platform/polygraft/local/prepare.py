@@ -1,0 +1,60 @@
+"""Brings the database, the static files and the demo up to date: `python -m polygraft.local.prepare`."""
+
+import os
+import sys
+import time
+
+import django
+import redis
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+
+from polygraft.local.problem import CannotStart
+
+_REDIS_SECONDS = 10.0
+
+
+def main() -> int:
+    """Prepare; what went wrong is said in a line."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polygraft.settings")
+    django.setup()
+
+    from polygraft.local.demo import demo_prepare  # its models need Django to be set up
+
+    try:
+        _require_redis()
+        _migrate()
+        call_command("collectstatic", interactive=False, verbosity=0)
+        demo_prepare()
+    except CannotStart as error:
+        print(error)
+        return 1
+    return 0
+
+
+def _require_redis() -> None:
+    from polygraft.live import redis_client
+
+    deadline = time.monotonic() + _REDIS_SECONDS
+    while True:
+        try:
+            redis_client().ping()
+        except redis.RedisError as error:
+            if time.monotonic() > deadline:
+                raise CannotStart(f"Redis does not answer: {error}. Check REDIS_URL.") from error
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _migrate() -> None:
+    try:
+        connection.ensure_connection()
+    except (DatabaseError, ImproperlyConfigured) as error:
+        raise CannotStart(f"The database does not answer: {error}. Check DATABASE_URL.".replace("\n", " ")) from error
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
