@@ -1,12 +1,13 @@
 """Adds base models and says which departments may use them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from polygraft.live import Change, announce
 
+from polygraft.live import Change, announce
+from serving.adapters.base_spec import BaseSpec, UnsupportedBase
 from serving.models import BaseModel
 from tenants.audit import audit_record
 from tenants.models import Department, User
@@ -31,10 +32,10 @@ def base_model_create(
     problems: dict[str, str] = {}
     if not gguf_path and not hf_path:
         problems["gguf_path"] = "Give a GGUF file for llama.cpp, a Hugging Face folder for vLLM, or both."
-    if gguf_path and not Path(gguf_path).is_file():
-        problems["gguf_path"] = f"There is no file at {gguf_path} on this machine."
-    if hf_path and not (Path(hf_path) / "config.json").is_file():
-        problems["hf_path"] = f"There is no config.json in {hf_path} on this machine."
+    if gguf_path:
+        _check("gguf_path", gguf_path, BaseSpec.from_gguf, problems)
+    if hf_path:
+        _check("hf_path", hf_path, BaseSpec.from_hf, problems)
     if problems:
         raise ValidationError(problems)
     model = BaseModel(name=name, source=source, gguf_path=gguf_path, hf_path=hf_path, open_to_all=open_to_all)
@@ -44,3 +45,24 @@ def base_model_create(
     audit_record(action="base_model.create", target=name, by=by, source=source, gguf_path=gguf_path, hf_path=hf_path)
     transaction.on_commit(lambda: announce(Change.MODELS))
     return model
+
+
+def base_spec(base_model: BaseModel) -> BaseSpec:
+    """What adapters for a base model must fit, from whichever of its files there are.
+
+    Raises:
+        UnsupportedBase: the files have gone or changed since the base model was added.
+    """
+    if base_model.gguf_path:
+        return BaseSpec.from_gguf(Path(base_model.gguf_path))
+    return BaseSpec.from_hf(Path(base_model.hf_path))
+
+
+def _check(field: str, path: str, read: Callable[[Path], BaseSpec], problems: dict[str, str]) -> None:
+    if not Path(path).exists():
+        problems[field] = f"There is nothing at {path} on this machine."
+        return
+    try:
+        read(Path(path))
+    except UnsupportedBase as error:
+        problems[field] = str(error)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import structlog
 from django.db import transaction
 from django.utils import timezone
-from polygraft.live import Change, announce, redis_client
 
+from polygraft.live import Change, announce, redis_client
 from serving.adapters.lifecycle import versions_release_unprobed
 from serving.models import Deployment, Engine, EngineState, Node
 from serving.registry import living_nodes

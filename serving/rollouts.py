@@ -2,8 +2,8 @@
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from polygraft.live import Change, announce
 
+from polygraft.live import Change, announce
 from serving.models import Adapter, Rollout, VersionState
 from tenants.audit import audit_record
 from tenants.models import User

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import redis
 import structlog
+
 from polygraft.conf import config
 from polygraft.live import redis_client
-
 from serving.models import AdapterVersion, BaseModel, UsageRecord
 from tenants.models import APIKey, Department, User
 

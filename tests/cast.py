@@ -1,9 +1,9 @@
 """The fixed cast of every test: who they are, and what the two departments own."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from demo_model import demo_model_path
 from serving.engines.kinds import EngineKind
 from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, Rollout, VersionState
 from tenants.keys import key_create
@@ -33,7 +33,7 @@ class Cast:
     engine: Engine
 
 
-def make_cast(folder: Path) -> Cast:
+def make_cast() -> Cast:
     """Create everybody and everything in the database."""
     support = Department.objects.create(slug="support", name="Support")
     legal = Department.objects.create(slug="legal", name="Legal")
@@ -50,9 +50,9 @@ def make_cast(folder: Path) -> Cast:
         Membership.objects.create(user=person, department=department, role=member_role)
     key, secret = key_create(department=support, name="chat", by=None)
     legal_key, legal_secret = key_create(department=legal, name="contracts", by=None)
-    gguf = folder / "base.gguf"
-    gguf.touch()
-    base_model = BaseModel.objects.create(name="smollm2", source="HuggingFaceTB/SmolLM2-135M", gguf_path=str(gguf))
+    base_model = BaseModel.objects.create(
+        name="smollm2", source="HuggingFaceTB/SmolLM2-135M-Instruct", gguf_path=str(demo_model_path())
+    )
     adapter = Adapter.objects.create(department=support, name="support-bot", base_model=base_model)
     AdapterVersion.objects.create(adapter=adapter, number=1, state=VersionState.READY, digest=DIGEST)
     AdapterVersion.objects.create(adapter=adapter, number=2, state=VersionState.READY, digest=DIGEST[::-1])

@@ -1,7 +1,5 @@
 """What every test has: the cast, fast passwords, and a broker that goes nowhere."""
 
-from pathlib import Path
-
 import pytest
 from pytest_django import Settings
 
@@ -10,9 +8,9 @@ from polygraft.celery import app
 
 
 @pytest.fixture
-def cast(db: None, tmp_path: Path) -> Cast:
+def cast(db: None) -> Cast:
     """Everybody, see `cast.Cast`."""
-    return make_cast(tmp_path)
+    return make_cast()
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,11 @@ def adapter_store() -> AdapterStore:
     return AdapterStore(config().home / "store" / "adapters")
 
 
+def gguf_name(base_model: str) -> str:
+    """What the GGUF file made from an adapter for a base model is called; the same bytes may suit two base models."""
+    return f"{base_model}.gguf"
+
+
 def upload_folder(version_id: int) -> Path:
     """Where an uploaded version waits for validation."""
     return config().home / "uploads" / str(version_id)

@@ -14,13 +14,14 @@ from django.db.models import Max
 from polygraft.conf import config
 from serving import tasks
 from serving.adapters.archive import unpack
-from serving.adapters.base_spec import BaseSpec
-from serving.adapters.convert_gguf import convert, gguf_name
-from serving.adapters.files import adapter_store, stage_files, upload_folder
+from serving.adapters.base_spec import UnsupportedBase
+from serving.adapters.convert_gguf import convert
+from serving.adapters.files import adapter_store, gguf_name, stage_files, upload_folder
 from serving.adapters.lifecycle import version_claim, version_reject, version_stored, versions_release_unprobed
 from serving.adapters.limits import Limits
 from serving.adapters.report import Rejected, Report
 from serving.adapters.validate import validate
+from serving.base_models import base_spec
 from serving.models import Adapter, AdapterVersion, BaseModel
 from tenants.audit import audit_record
 from tenants.models import Department, User
@@ -63,7 +64,7 @@ def adapter_upload(
 
 
 def version_take_in(version_id: int) -> None:
-    """Check an uploaded version, and store and convert it, or refuse it with a report. Running it twice does no harm."""
+    """Check an uploaded version, then store and convert it, or refuse it with a report; running it twice is harmless."""
     version = version_claim(version_id)
     if version is None:
         return
@@ -93,13 +94,10 @@ def _examine(version: AdapterVersion, upload: Path, scratch: Path) -> Report:
         return validate(folder, base_spec(base_model), limits, aliases=(base_model.source, base_model.name))
     except Rejected as rejected:
         return rejected.as_report()
-
-
-def base_spec(base_model: BaseModel) -> BaseSpec:
-    """The shapes of a base model, from whichever of its files there are."""
-    if base_model.gguf_path:
-        return BaseSpec.from_gguf(Path(base_model.gguf_path))
-    return BaseSpec.from_hf(Path(base_model.hf_path))
+    except UnsupportedBase as error:
+        report = Report()
+        report.error("base model", str(error), advice="Ask the platform's admins to look at this base model's files.")
+        return report
 
 
 def _keep(version: AdapterVersion, folder: Path) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.adapters.convert_gguf import gguf_name
-from serving.adapters.files import adapter_store
+from serving.adapters.files import adapter_store, gguf_name
 
 
 @dataclass(frozen=True, slots=True)
