@@ -1,0 +1,155 @@
+"""The gateway: the steps of a request to /v1, in order.
+
+authenticate → read the body → resolve the model → choose engines → relay → settle the account
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import orjson
+import structlog
+
+from polygraft.asgi_types import Receive, Scope, Send
+from serving.gateway import auth, metrics
+from serving.gateway.body import parse_wish, read_body
+from serving.gateway.call import Call, ClientLeft
+from serving.gateway.departure import Departure
+from serving.gateway.errors import GatewayError, InternalError, MethodNotAllowed, UnknownEndpoint
+from serving.gateway.parts import Parts
+from serving.gateway.reply import send_error, send_json
+from serving.gateway.route import engines_for
+
+log = structlog.get_logger(__name__)
+
+_CLIENT_LEFT_STATUS = 499
+_ONE_MODEL = "/v1/models/"
+
+
+class Endpoint(NamedTuple):
+    """What can be asked at a path."""
+
+    method: str
+    scope: auth.Scope
+    answer: Callable[[Parts, Call, auth.Grant], Awaitable[None]]
+
+
+async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
+    wish = parse_wish(await read_body(call, parts.max_request_bytes))
+    call.model, call.streamed = wish.model, wish.stream
+    target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
+    engines = engines_for(target, parts.fleet.engines, parts.fleet.in_flight)
+    with Departure(call.receive):
+        await parts.relay.answer(call, wish, target, engines)
+
+
+async def _list_models(parts: Parts, call: Call, grant: auth.Grant) -> None:
+    models = await parts.catalogue.list_models(grant)
+    await send_json(call, 200, orjson.dumps({"object": "list", "data": models}))
+    call.outcome = "finished"
+
+
+async def _show_model(parts: Parts, call: Call, grant: auth.Grant) -> None:
+    model = await parts.catalogue.find_model(grant, call.endpoint.removeprefix(_ONE_MODEL))
+    await send_json(call, 200, orjson.dumps(model))
+    call.outcome = "finished"
+
+
+ENDPOINTS = {
+    "/v1/chat/completions": Endpoint("POST", auth.Scope.INFERENCE, _complete),
+    "/v1/completions": Endpoint("POST", auth.Scope.INFERENCE, _complete),
+    "/v1/models": Endpoint("GET", auth.Scope.MODELS, _list_models),
+    "/v1/models/{id}": Endpoint("GET", auth.Scope.MODELS, _show_model),
+}
+
+
+def _endpoint(call: Call) -> Endpoint:
+    path, method = call.endpoint, call.scope["method"]
+    endpoint = ENDPOINTS.get(path)
+    if endpoint is None and path.startswith(_ONE_MODEL) and path != _ONE_MODEL:
+        endpoint = ENDPOINTS["/v1/models/{id}"]
+    if endpoint is None:
+        raise UnknownEndpoint(f"There is no endpoint {path}. There are: {', '.join(ENDPOINTS)}.")
+    if method != endpoint.method:
+        raise MethodNotAllowed(method, path, endpoint.method)
+    return endpoint
+
+
+async def _answer(parts: Parts, call: Call) -> None:
+    try:
+        endpoint = _endpoint(call)
+        grant = await parts.authentication.admit(call, endpoint.scope)
+        await endpoint.answer(parts, call, grant)
+    except GatewayError as error:
+        call.outcome = "refused" if error.status < 500 else "failed"
+        await send_error(call, error)
+    except (ClientLeft, OSError):  # OSError is how ASGI servers say that nobody listens any more
+        raise
+    except Exception:
+        log.exception("request.failed", request_id=call.id)
+        call.outcome = "failed"
+        await send_error(call, InternalError(f"The gateway failed. The log knows more under {call.id}."))
+
+
+async def _account(parts: Parts, call: Call) -> None:
+    """Answer a request and settle its account, whatever happens."""
+    metrics.IN_FLIGHT.inc()
+    try:
+        await _answer(parts, call)
+    except (ClientLeft, OSError):
+        call.outcome = "aborted"
+    except asyncio.CancelledError:
+        call.outcome = "aborted"
+        raise
+    finally:
+        metrics.IN_FLIGHT.dec()
+        call.end()
+        if not call.response_started:
+            call.status = _CLIENT_LEFT_STATUS
+        if call.grant is not None:
+            parts.meter.record(call)
+        metrics.observe(call)
+        if parts.writes_access_log:
+            parts.access_log.write(call)
+
+
+class Gateway:
+    """The ASGI application for http under /v1/ and for lifespan."""
+
+    def __init__(self) -> None:
+        self._parts: Parts | None = None
+        self._starting = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of ASGI."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await _account(self._parts or await self._start(), Call(scope, receive, send))
+        else:
+            raise ValueError(f"The gateway does not speak {scope['type']}.")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self._start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> Parts:
+        # A server that sends no lifespan gets its parts with its first request.
+        async with self._starting:
+            if self._parts is None:
+                parts = Parts()
+                await parts.start()
+                self._parts = parts
+            return self._parts
+
+    async def _stop(self) -> None:
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.stop()
+
+
+gateway = Gateway()

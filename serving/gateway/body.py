@@ -1,0 +1,117 @@
+"""Reads the body of an inference request and turns it into what an engine is asked."""
+
+from typing import Any
+
+import orjson
+
+from serving.gateway.call import Call, ClientLeft
+from serving.gateway.errors import BodyTooLarge, InvalidBody, InvalidValue
+from serving.gateway.policy import apply_policy
+
+_MAX_NAME_LENGTH = 200
+# Fields in which callers name their user or conversation, the most specific first.
+_IDENTITIES = ("prompt_cache_key", "safety_identifier", "user")
+
+
+class Wish:
+    """What the caller wants: the parsed body, and what the gateway needs to know of it."""
+
+    __slots__ = ("body", "model", "show_usage", "stream")
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+        self.model = _model(body)
+        self.stream = _stream(body)
+        self.show_usage = _usage_asked(body)
+
+    @property
+    def sticky(self) -> str | None:
+        """The identity under which a canary keeps to one version, if the caller gives one."""
+        for field in _IDENTITIES:
+            value = self.body.get(field)
+            if isinstance(value, str) and value:
+                return value
+        return None
+
+    def for_engine(self, model: str, cache_salt: str) -> bytes:
+        """The body as an engine gets it."""
+        body = self.body
+        body["model"] = model
+        body["cache_salt"] = cache_salt
+        if self.stream:
+            body["stream_options"] = {"include_usage": True}
+        return orjson.dumps(body)
+
+
+async def read_body(call: Call, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        BodyTooLarge: it is, or says it will be, larger than `limit` bytes.
+        ClientLeft: it never came to its end.
+    """
+    if call.content_length > limit:
+        raise _too_large(limit)
+    message = await call.receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    pieces = bytearray(body)
+    while True:
+        if message["type"] != "http.request":
+            raise ClientLeft
+        if len(pieces) > limit:
+            raise _too_large(limit)
+        if not message.get("more_body", False):
+            return bytes(pieces)
+        message = await call.receive()
+        pieces += message.get("body", b"")
+
+
+def parse_wish(body: bytes) -> Wish:
+    """Understand a body.
+
+    Raises:
+        InvalidBody: it is not a JSON object.
+        InvalidValue: a field is missing or not allowed.
+    """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidBody(f"The body is not JSON: {error}.") from None
+    if not isinstance(parsed, dict):
+        raise InvalidBody('The body must be a JSON object, such as {"model": …, "messages": […]}.')
+    wish = Wish(parsed)
+    apply_policy(parsed)
+    return wish
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request is larger than {limit} bytes, the limit of this platform.")
+
+
+def _model(body: dict[str, Any]) -> str:
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidValue("'model' is required: a string with the model's name.", param="model")
+    if len(model) > _MAX_NAME_LENGTH:
+        raise InvalidValue(f"'model' is longer than {_MAX_NAME_LENGTH} characters.", param="model")
+    return model
+
+
+def _stream(body: dict[str, Any]) -> bool:
+    stream = body.get("stream")
+    if stream is None or isinstance(stream, bool):
+        return bool(stream)
+    raise InvalidValue("'stream' must be true or false.", param="stream")
+
+
+def _usage_asked(body: dict[str, Any]) -> bool:
+    options = body.get("stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict):
+        raise InvalidValue("'stream_options' must be an object.", param="stream_options")
+    return options.get("include_usage") is True

@@ -1,0 +1,195 @@
+"""Says what a model's name means to a department: which weights, under which name an engine knows them.
+
+What a name leads to:
+
+| the name | the answer |
+|---|---|
+| own adapter with a rollout, own `adapter:3` that is ready, granted base model | a Target |
+| own adapter or version that is uploaded or being validated, with nothing ready to serve | 503 `model_not_ready` |
+| rejected, archived, deleted or without a rollout; another department's; anything else | 404 `model_not_found` |
+| anything outside the key's list of models | 404 `model_not_found`, in the same words |
+"""
+
+import hashlib
+import random
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from serving.engines.names import engine_adapter_name
+from serving.gateway.auth import Grant
+from serving.gateway.cache import Cache
+from serving.gateway.database import in_database
+from serving.gateway.errors import ModelNotFound, ModelNotReady
+from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
+
+_PLATFORM = "polygraft"
+_COMING = (VersionState.UPLOADED, VersionState.VALIDATING)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is to be answered by.
+
+    `asked` is the caller's name for it, `name` the resolved one (`support-bot:3`), `engine_model` the engine's.
+    """
+
+    asked: str
+    name: str
+    engine_model: str
+    base_model_id: int
+    adapter_version_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A name that can be called: one target, or several with the running sums of their shares.
+
+    `created` is in Unix seconds.
+    """
+
+    targets: tuple[Target, ...]
+    sums: tuple[int, ...]
+    created: int
+    owner: str
+    pinned: bool = False
+
+    def choose(self, sticky: str | None) -> Target:
+        """One of the targets by their shares; always the same one for the same `sticky` value."""
+        if len(self.targets) == 1:
+            return self.targets[0]
+        if sticky is None:
+            point = random.random()  # noqa: S311  # a share of traffic is no secret
+        else:
+            digest = hashlib.blake2b(f"{self.targets[0].asked}\n{sticky}".encode(), digest_size=8).digest()
+            point = int.from_bytes(digest, "big") / 2**64
+        return self.targets[bisect_right(self.sums, point * self.sums[-1])]
+
+    def as_model(self, name: str) -> dict[str, object]:
+        """OpenAI's `model` object."""
+        return {"id": name, "object": "model", "created": self.created, "owned_by": self.owner}
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Everything that one department can call, by name, and the names that will be callable soon."""
+
+    offers: dict[str, Offer] = field(default_factory=dict)
+    coming: set[str] = field(default_factory=set)
+
+
+class Catalogue:
+    """The shelves of the departments, read from the database once and kept until something changes."""
+
+    def __init__(self) -> None:
+        self.shelves: Cache[int, Shelf] = Cache(capacity=10_000)
+
+    def drop(self) -> None:
+        """Forget every shelf."""
+        self.shelves.drop()
+
+    def connected(self, connected: bool) -> None:
+        """Say whether announcements of changes arrive."""
+        self.shelves.connected(connected)
+
+    async def resolve(self, grant: Grant, name: str, *, sticky: str | None = None) -> Target:
+        """What a name means to the holder of a grant.
+
+        Args:
+            sticky: an identity that the caller gave its user or conversation; a canary keeps to one version for it.
+
+        Raises:
+            ModelNotFound, ModelNotReady: see the table above.
+            DatabaseAway: the shelf is not cached and cannot be read.
+        """
+        shelf = await self._shelf(grant)
+        if _allows(grant, name):
+            offer = shelf.offers.get(name)
+            if offer is not None:
+                return offer.choose(sticky)
+            if name in shelf.coming:
+                raise ModelNotReady(
+                    f"The model '{name}' is being validated. Ask again in a few seconds.", param="model"
+                )
+        raise ModelNotFound(name)
+
+    async def list_models(self, grant: Grant) -> list[dict[str, object]]:
+        """The models that the holder of a grant may call, without the pinned versions, as OpenAI lists them."""
+        shelf = await self._shelf(grant)
+        return [
+            offer.as_model(name)
+            for name, offer in sorted(shelf.offers.items())
+            if not offer.pinned and _allows(grant, name)
+        ]
+
+    async def find_model(self, grant: Grant, name: str) -> dict[str, object]:
+        """One model by its name, pinned versions included.
+
+        Raises:
+            ModelNotFound: as when it were called.
+        """
+        offer = (await self._shelf(grant)).offers.get(name)
+        if offer is None or not _allows(grant, name):
+            raise ModelNotFound(name)
+        return offer.as_model(name)
+
+    async def _shelf(self, grant: Grant) -> Shelf:
+        return await self.shelves.get(
+            grant.department_id, lambda: in_database(lambda: _read_shelf(grant.department_id, grant.department))
+        )
+
+
+def _allows(grant: Grant, name: str) -> bool:
+    # A key for `support-bot` may also pin its versions; a key for `support-bot:3` may use that one only.
+    return not grant.models or name in grant.models or name.partition(":")[0] in grant.models
+
+
+def _read_shelf(department_id: int, department: str) -> Shelf:
+    shelf = Shelf()
+    for base in BaseModel.objects.granted_to(department_id):
+        target = Target(base.name, base.name, base.name, base.pk)
+        shelf.offers[base.name] = Offer((target,), (1,), int(base.created_at.timestamp()), _PLATFORM)
+    adapters = (
+        Adapter.objects.alive()
+        .filter(department=department_id)
+        .select_related("base_model", "rollout")
+        .prefetch_related("versions")
+    )
+    # After the base models: a department's own adapter goes before a base model of the same name.
+    for adapter in adapters:
+        _put_adapter(shelf, adapter, department)
+    return shelf
+
+
+def _put_adapter(shelf: Shelf, adapter: Adapter, department: str) -> None:
+    ready: dict[int, AdapterVersion] = {}
+    coming = False
+    for version in adapter.versions.all():
+        pinned = f"{adapter.name}:{version.number}"
+        if version.state == VersionState.READY and version.digest:
+            ready[version.number] = version
+            target = _target(pinned, adapter, version)
+            created = int(version.uploaded_at.timestamp())
+            shelf.offers[pinned] = Offer((target,), (1,), created, department, pinned=True)
+        elif version.state in _COMING:
+            coming = True
+            shelf.coming.add(pinned)
+    shares = {number: share for number, share in adapter.weights.items() if number in ready and share > 0}
+    if shares:
+        targets = tuple(_target(adapter.name, adapter, ready[number]) for number in shares)
+        created = int(adapter.created_at.timestamp())
+        shelf.offers[adapter.name] = Offer(targets, tuple(accumulate(shares.values())), created, department)
+    else:
+        shelf.offers.pop(adapter.name, None)
+        if coming:
+            shelf.coming.add(adapter.name)
+
+
+def _target(asked: str, adapter: Adapter, version: AdapterVersion) -> Target:
+    return Target(
+        asked=asked,
+        name=f"{adapter.name}:{version.number}",
+        engine_model=engine_adapter_name(version.digest),
+        base_model_id=adapter.base_model_id,
+        adapter_version_id=version.pk,
+    )

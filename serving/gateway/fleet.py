@@ -1,0 +1,63 @@
+"""Knows the living engines: a snapshot of the registry in Redis, and how busy this process keeps each."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+
+import redis.asyncio
+import structlog
+from redis.exceptions import RedisError
+
+from serving.registry import ENGINES_KEY, STALE_SECONDS, EngineEntry, parse_engines
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 2.0
+
+
+class Fleet:
+    """The engines as the registry last told.
+
+    While Redis is away the last snapshot stays in force: the engines still run. When it comes back empty, engines are
+    believed to live until their agents have had time to write them again.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self.engines: tuple[EngineEntry, ...] = ()
+        # Engine id → requests of this process under way there.
+        self.in_flight: Counter[str] = Counter()
+        self._client = client
+        self._changed = asyncio.Event()
+        self._doubtful_until = 0.0
+
+    def look_again(self) -> None:
+        """Read the registry soon, because it changed."""
+        self._changed.set()
+
+    async def refresh(self) -> None:
+        """Read the registry now. Never raises: without Redis the last snapshot stays."""
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                entries = await self._client.hgetall(ENGINES_KEY)
+            found = parse_engines(entries)  # type: ignore[arg-type]  # bytes, as we decode nothing
+        except (RedisError, OSError):
+            self._doubtful_until = time.monotonic() + STALE_SECONDS
+            return
+        if time.monotonic() < self._doubtful_until:
+            ids = {engine.id for engine in found}
+            found += [engine for engine in self.engines if engine.id not in ids]
+        self.engines = tuple(found)
+
+    async def run(self) -> None:
+        """Keep the snapshot fresh, until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.refresh()
+            except Exception:
+                # One entry that cannot be read must not end routing; the snapshot stays.
+                log.exception("registry.unreadable")

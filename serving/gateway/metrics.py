@@ -1,0 +1,73 @@
+"""What Prometheus is told: requests, tokens, durations and the state of metering."""
+
+from collections.abc import Callable
+from functools import cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from serving.gateway.call import Call
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+# Label values are slugs, resolved model names and enums, never what a caller wrote: their number stays bounded.
+REQUESTS = Counter("polygraft_requests", "Inference requests.", ["department", "model", "engine", "outcome", "status"])
+TOKENS = Counter("polygraft_tokens", "Tokens as engines counted them.", ["department", "model", "kind"])
+DURATION = Histogram(
+    "polygraft_request_duration_seconds",
+    "From a request's arrival to the end of its answer.",
+    ["department", "engine"],
+    buckets=_SECONDS,
+)
+FIRST_TOKEN = Histogram(
+    "polygraft_time_to_first_token_seconds",
+    "From a streamed request's arrival to its first content.",
+    ["department", "engine"],
+    buckets=_SECONDS,
+)
+IN_FLIGHT = Gauge("polygraft_requests_in_flight", "Inference requests under way.", multiprocess_mode="livesum")
+RETRIES = Counter("polygraft_engine_retries", "Engines passed over before a first byte.", ["reason"])
+USAGE_WAITING = Gauge("polygraft_usage_records_waiting", "Usage records not yet in Redis.", multiprocess_mode="livesum")
+USAGE_SPOOLED = Counter("polygraft_usage_records_spooled", "Usage records written to disk, Redis being away.")
+
+
+def observe(call: Call) -> None:
+    """Count a request that has ended."""
+    department = call.grant.department if call.grant is not None else ""
+    model = call.target.name if call.target is not None else ""
+    engine = call.engine.kind if call.engine is not None else ""
+    _requests(department, model, engine, call.outcome, call.status)()
+    _duration(department, engine)(call.duration)
+    if call.first_token is not None:
+        _first_token(department, engine)(call.first_token - call.started)
+    if call.prompt_tokens:
+        _tokens(department, model, "prompt")(call.prompt_tokens)
+    if call.completion_tokens:
+        _tokens(department, model, "completion")(call.completion_tokens)
+
+
+def count_retry(reason: str) -> None:
+    """Count an engine that was passed over; `reason` is one of a few words."""
+    RETRIES.labels(reason).inc()
+
+
+# Finding a labelled child costs more than counting with it, so the children's methods are kept.
+
+
+@cache
+def _requests(department: str, model: str, engine: str, outcome: str, status: int) -> Callable[[], None]:
+    return REQUESTS.labels(department, model, engine, outcome, str(status)).inc
+
+
+@cache
+def _tokens(department: str, model: str, kind: str) -> Callable[[float], None]:
+    return TOKENS.labels(department, model, kind).inc
+
+
+@cache
+def _duration(department: str, engine: str) -> Callable[[float], None]:
+    return DURATION.labels(department, engine).observe
+
+
+@cache
+def _first_token(department: str, engine: str) -> Callable[[float], None]:
+    return FIRST_TOKEN.labels(department, engine).observe

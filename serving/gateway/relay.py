@@ -1,0 +1,188 @@
+"""Has an engine answer a request and passes the answer on, as it comes or whole."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import structlog
+
+from serving.gateway.auth import engine_cache_salt
+from serving.gateway.body import Wish
+from serving.gateway.call import Call
+from serving.gateway.catalogue import Target
+from serving.gateway.connection import BrokenOff, Connection, Silent
+from serving.gateway.errors import (
+    EngineFailed,
+    EngineOverloaded,
+    EngineRefused,
+    EngineTimeout,
+    ModelNotReady,
+    ServiceError,
+)
+from serving.gateway.events import Events, EventTooLong
+from serving.gateway.fleet import Fleet
+from serving.gateway.metrics import count_retry
+from serving.gateway.reply import end_stream, send_events, send_json
+from serving.gateway.upstream import Pool, Unreachable, request_bytes
+from serving.registry import EngineEntry
+
+log = structlog.get_logger(__name__)
+
+_MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_FAILED = "The engine failed while answering. Ask again."
+# Statuses with which an engine says "not me, not now": another engine may do better.
+_PASSED = {404: "not_loaded", 429: "overloaded", 503: "overloaded"}
+_CALLERS_FAULT = frozenset({400, 413, 422})
+_ENGINE_NAME = re.compile(r"lora-[0-9a-f]{64}")
+_PATH = re.compile(r"(?<![\w:/.])/(?:[\w.@+-]+/)+[\w.@+-]*")
+
+
+class Relay:
+    """Relays requests to engines and keeps account of how many are under way at each."""
+
+    def __init__(self, pool: Pool, fleet: Fleet) -> None:
+        self._pool = pool
+        self._fleet = fleet
+
+    async def answer(self, call: Call, wish: Wish, target: Target, engines: Sequence[EngineEntry]) -> None:
+        """Let the first engine that can answer the request do so; `engines` are in order of preference.
+
+        Until the first byte of an answer has come, an engine that cannot be reached or is full is passed over, and
+        one that breaks off is, once: a request that brings engines down shall not bring all of them down.
+
+        Raises:
+            EngineRefused, EngineFailed, EngineTimeout: what the engine made of it.
+            EngineOverloaded, ModelNotReady: every engine was passed over.
+        """
+        assert call.grant is not None  # noqa: S101  # for the type checker
+        body = wish.for_engine(target.engine_model, engine_cache_salt(call.grant.cache_salt))
+        broken_off = False
+        for engine in engines:
+            call.engine = engine
+            request = request_bytes(call.endpoint, engine.address, engine.secret, body)
+            self._fleet.in_flight[engine.id] += 1
+            try:
+                async with self._pool.exchange(engine.address, request) as connection:
+                    passed = _PASSED.get(connection.status)
+                    if passed is None:
+                        await _pass_on(call, wish, target, connection)
+                        return
+            except Unreachable:
+                passed = "unreachable"
+            except BrokenOff as error:
+                log.warning("engine.broke_off", engine_id=engine.id, reason=str(error), request_id=call.id)
+                if call.response_started or broken_off:
+                    raise EngineFailed(_FAILED) from error
+                broken_off, passed = True, "broken_off"
+            except Silent as error:
+                raise EngineTimeout("The engine has been silent for too long. Ask again.") from error
+            finally:
+                self._leave(engine.id)
+            call.fallback = passed
+            count_retry(passed)
+        raise _nobody(target, call.fallback)
+
+    def _leave(self, engine_id: str) -> None:
+        in_flight = self._fleet.in_flight
+        in_flight[engine_id] -= 1
+        if in_flight[engine_id] <= 0:
+            del in_flight[engine_id]
+
+
+def _nobody(target: Target, reason: str) -> ServiceError:
+    if reason == "not_loaded":
+        return ModelNotReady(f"The model '{target.asked}' is being loaded. Ask again in a few seconds.", param="model")
+    if reason == "broken_off":
+        return EngineFailed(_FAILED)
+    return EngineOverloaded("Every engine that could answer is full or cannot be reached. Ask again shortly.")
+
+
+async def _pass_on(call: Call, wish: Wish, target: Target, connection: Connection) -> None:
+    if connection.status in _CALLERS_FAULT:
+        raise _refusal(await _read_all(connection), target)
+    if connection.status != 200:
+        log.error("engine.failed", engine_id=call.engine and call.engine.id, status=connection.status)
+        raise EngineFailed(_FAILED)
+    if wish.stream:
+        if not connection.content_type.startswith(b"text/event-stream"):
+            raise EngineFailed(_FAILED)
+        await _pass_stream_on(call, wish, target, connection)
+    else:
+        await _pass_whole_on(call, target, connection)
+
+
+async def _pass_whole_on(call: Call, target: Target, connection: Connection) -> None:
+    body = await _read_all(connection)
+    try:
+        usage = orjson.loads(body).get("usage")
+    except (orjson.JSONDecodeError, AttributeError):
+        raise EngineFailed(_FAILED) from None
+    _count_tokens(call, usage)
+    if target.engine_model != target.asked:
+        body = body.replace(target.engine_model.encode(), target.asked.encode())
+    await send_json(call, 200, body)
+    call.outcome = "finished"
+
+
+async def _pass_stream_on(call: Call, wish: Wish, target: Target, connection: Connection) -> None:
+    events = Events(engine_model=target.engine_model, asked=target.asked, show_usage=wish.show_usage)
+    try:
+        while block := await connection.read():
+            shown = events.feed(block)
+            if events.content and call.first_token is None:
+                call.note_first_token()
+            if shown:
+                await send_events(call, shown)
+    except EventTooLong:
+        events.failed = True
+    finally:
+        _count_tokens(call, events.usage, events=events.events)
+    if events.failed or not events.done:
+        raise EngineFailed(_FAILED)
+    await end_stream(call)
+    call.outcome = "finished"
+
+
+async def _read_all(connection: Connection) -> bytes:
+    body = await connection.read()
+    if not body:
+        return body
+    pieces, size = [body], len(body)
+    while piece := await connection.read():
+        pieces.append(piece)
+        size += len(piece)
+        if size > _MAX_ANSWER_BYTES:
+            raise BrokenOff("The engine's answer is beyond all measure.")
+    return body if len(pieces) == 1 else b"".join(pieces)
+
+
+def _count_tokens(call: Call, usage: Any, *, events: int = 0) -> None:
+    """Take the engine's own count; of a stream that ended before it came, the events are what is known."""
+    if not isinstance(usage, dict):
+        call.completion_tokens = events
+        return
+    details = usage.get("prompt_tokens_details")
+    call.prompt_tokens = _number(usage.get("prompt_tokens"))
+    call.completion_tokens = _number(usage.get("completion_tokens"))
+    call.cached_tokens = _number(details.get("cached_tokens")) if isinstance(details, dict) else 0
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _refusal(body: bytes, target: Target) -> EngineRefused:
+    """The engine's complaint in its own words, without what only the platform may know."""
+    try:
+        error = orjson.loads(body)
+        error = error.get("error", error)
+        message, param, code = error["message"], error.get("param"), error.get("code")
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        message, param, code = "The engine found fault with the request.", None, None
+    message = _ENGINE_NAME.sub(target.asked, str(message))
+    return EngineRefused(
+        _PATH.sub("…", message),
+        param=param if isinstance(param, str) else None,
+        code=code if isinstance(code, str) else None,
+    )

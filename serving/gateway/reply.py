@@ -1,0 +1,55 @@
+"""Sends heads, whole JSON answers and errors to the client, with the headers that every answer carries."""
+
+from collections.abc import Iterable
+
+from serving.gateway.call import Call
+from serving.gateway.errors import GatewayError
+
+Headers = list[tuple[bytes, bytes]]
+
+_JSON = (b"content-type", b"application/json")
+_STREAM: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold the stream back
+]
+
+
+async def send_json(call: Call, status: int, body: bytes, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send a whole answer."""
+    headers = [_JSON, (b"content-length", str(len(body)).encode()), *extra]
+    await _start(call, status, headers)
+    await call.send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_error(call: Call, error: GatewayError) -> None:
+    """Send an error in OpenAI's shape; if a stream has begun already, as its last event."""
+    if call.response_started:
+        await end_stream(call, b"data: " + error.body() + b"\n\n")
+    else:
+        await send_json(call, error.status, error.body(), error.headers())
+
+
+async def send_events(call: Call, events: bytes) -> None:
+    """Send whole events of a stream, after its head if they are the first."""
+    if not call.response_started:
+        await _start(call, 200, _STREAM)
+    await call.send({"type": "http.response.body", "body": events, "more_body": True})
+
+
+async def end_stream(call: Call, events: bytes = b"") -> None:
+    """End a stream that has begun, with a last event or without."""
+    await call.send({"type": "http.response.body", "body": events, "more_body": False})
+
+
+async def _start(call: Call, status: int, headers: Headers) -> None:
+    call.status = status
+    call.response_started = True
+    headers = [*headers, (b"x-request-id", call.request_id)]
+    if call.engine is not None:
+        headers.append((b"x-polygraft-engine", call.engine.kind.encode()))
+    if call.target is not None:
+        headers.append((b"x-polygraft-model", call.target.name.encode()))
+    if call.fallback:
+        headers.append((b"x-polygraft-fallback", call.fallback.encode()))
+    await call.send({"type": "http.response.start", "status": status, "headers": headers})
