@@ -1,0 +1,1 @@
+"""A llama.cpp host for many LoRA adapters at once: hot-loaded, batched, usable alone."""

@@ -1,0 +1,97 @@
+"""The host's life: a compute thread that owns llama.cpp, and the event loop's side of it once it is up."""
+
+import asyncio
+import threading
+
+from .adapters import AdapterRegistry
+from .contexts import ContextPool
+from .errors import StillLoading
+from .generation import Event, Generation
+from .intake import Intake
+from .metrics import Metrics
+from .model import Model
+from .options import Options
+from .scheduler import Scheduler
+
+
+class Host:
+    """One base model, its adapters and their requests. Made on the event loop that will use it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.metrics = Metrics(options.served_name)
+        self._scheduler = Scheduler(options, self.metrics, self._publish)
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._compute, name="compute")
+        self._loaded: asyncio.Future[Model] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._registry: AdapterRegistry | None = None
+        self._intake: Intake | None = None
+
+    async def open(self) -> None:
+        """Loads the model and the first adapters; raises ModelUnreadable or a HostError."""
+        self._thread.start()
+        model = await self._loaded
+        registry = AdapterRegistry(self.options.served_name, model, self._scheduler)
+        for name, path in self.options.loras:
+            await registry.load(name, str(path))
+        self._intake = Intake(model, registry, self._scheduler, self.options.ctx_size)
+        self._registry = registry
+
+    async def ended(self) -> None:
+        """Waits until the compute thread has ended, and raises what broke it, if anything did."""
+        await self._ended
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be answered."""
+        return self._registry is not None and not self._ended.done()
+
+    @property
+    def registry(self) -> AdapterRegistry:
+        """The names this host answers to."""
+        if self._registry is None:
+            raise StillLoading("The model is still being loaded.")
+        return self._registry
+
+    @property
+    def intake(self) -> Intake:
+        """Where requests begin."""
+        if self._intake is None or self._ended.done():
+            raise StillLoading("The model is not loaded.")
+        return self._intake
+
+    async def close(self) -> None:
+        """Ends the compute thread, which frees everything llama.cpp holds."""
+        self._scheduler.stop()
+        await asyncio.to_thread(self._thread.join)
+
+    def _compute(self) -> None:
+        failure: BaseException | None = None
+        try:
+            model = Model(self.options)
+            pool = ContextPool(model, self.options)
+            self._loop.call_soon_threadsafe(self._loaded.set_result, model)
+            self._scheduler.run(model, pool)
+            pool.close()
+            model.close()
+        except BaseException as error:  # noqa: BLE001 - handed to the event loop, which ends the process
+            failure = error
+        self._loop.call_soon_threadsafe(self._finish, failure)
+
+    def _finish(self, failure: BaseException | None) -> None:
+        if failure is None:
+            self._ended.set_result(None)
+        elif not self._loaded.done():
+            self._loaded.set_exception(failure)
+            self._ended.cancel()
+        else:
+            self._ended.set_exception(failure)
+
+    def _publish(self, events: list[tuple[Generation, Event]]) -> None:
+        self._loop.call_soon_threadsafe(_deliver, events)
+
+
+def _deliver(events: list[tuple[Generation, Event]]) -> None:
+    for generation, event in events:
+        generation.sink.deliver(generation.index, event)
