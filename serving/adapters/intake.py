@@ -56,7 +56,10 @@ def adapter_upload(
             version = _next_version(department, name, base_model, by, notes)
             version.size_bytes = sum(file.stat().st_size for file in staged.iterdir())
             version.save(update_fields=["size_bytes"])
-            staged.rename(upload_folder(version.pk))
+            waiting = upload_folder(version.pk)
+            # A folder of this number is left from an upload whose transaction failed, so nothing refers to it.
+            shutil.rmtree(waiting, ignore_errors=True)
+            staged.rename(waiting)
             transaction.on_commit(lambda: tasks.take_in_version.delay(version.pk))
     finally:
         shutil.rmtree(staged, ignore_errors=True)

@@ -107,7 +107,7 @@ def call(row: Row, person: str, cast: Cast) -> int:
     return int(send(path, body, format="multipart" if row.multipart else "json").status_code)
 
 
-@pytest.mark.parametrize(("row", "person"), cases())
+@pytest.mark.parametrize(("row", "person"), list(cases()))
 def test_an_endpoint_lets_in_whom_the_table_says(row: Row, person: str, cast: Cast) -> None:
     assert call(row, person, cast) == expected_status(row, person)
 
