@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import IO
 
 from polygraft.local.ports import port_problem
 from polygraft.local.redis_program import redis_on_path
@@ -77,31 +78,31 @@ def run_step(title: str, command: list[str], *, log_path: Path, env: dict[str, s
         SetUpError: it failed; the message holds the last lines of its output and the log's path.
     """
     progress = Progress(title)
-    with log_path.open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-
-        def read() -> None:
-            for raw in process.stdout or ():
-                line = raw.decode(errors="replace")
-                log.write(line)
-                for pattern, activity in _ACTIVITIES:
-                    match = pattern.match(line)
-                    if match:
-                        progress.activity = activity.format(*match.groups())
-
-        reader = threading.Thread(target=read)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        reader = threading.Thread(target=_read, args=(process.stdout, log_path, progress))
         reader.start()
         while reader.is_alive():
             reader.join(timeout=1)
             progress.tick()
-        failed = process.wait() != 0
+    failed = process.returncode != 0
     progress.end("failed" if failed else "done")
     if failed:
         lines = [line for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
         last = "".join(f"\n    {line}" for line in lines[-8:])
         raise SetUpError(f"{title} has failed. The last lines of {log_path}:{last}")
+
+
+def _read(output: IO[bytes], log_path: Path, progress: Progress) -> None:
+    """Copy a command's output to a log, and tell what it is about."""
+    with log_path.open("wb") as log:
+        for line in output:
+            log.write(line)
+            for pattern, activity in _ACTIVITIES:
+                match = pattern.match(line.decode(errors="replace"))
+                if match:
+                    progress.activity = activity.format(*match.groups())
 
 
 def suitable_python() -> str:
@@ -244,11 +245,11 @@ def _fingerprint(*paths: Path) -> str:
     return hashlib.sha256(b"\0".join([str(ROOT).encode(), *(path.read_bytes() for path in paths)])).hexdigest()
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """Set up, and say what went wrong in a line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--for-tests", action="store_true", help="install what the tests need, too")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     checkout = os.open(ROOT, os.O_RDONLY)
     try:
         fcntl.flock(checkout, fcntl.LOCK_EX)  # `make run` and `make test` may be started at the same time
@@ -270,4 +271,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""“Ready” is said when the demo's adapters answer, and not before."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polygraft.conf import config
+from polygraft.local import probe
+from polygraft.local.demo_file import DemoFile, demo_file_write
+
+
+@dataclass
+class Stub:
+    """A platform that answers with these statuses, one after the other, and then with 200."""
+
+    url: str
+    statuses: list[int] = field(default_factory=list)
+    requests: list[tuple[str, str | None, Any]] = field(default_factory=list)
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
+    monkeypatch.setattr(config(), "home", tmp_path)
+    demo_file_write(DemoFile(api_keys={"support": "pg_support", "legal": "pg_legal"}))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            stub.requests.append((self.path, self.headers.get("Authorization"), json.loads(body or "null")))
+            self.send_response(stub.statuses.pop(0) if stub.statuses else 200)
+            self.end_headers()
+            self.wfile.write(b"as it is")
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        stub = Stub(f"http://127.0.0.1:{server.server_port}")
+        yield stub
+        server.shutdown()
+        thread.join()
+
+
+def test_it_asks_each_adapter_with_its_own_departments_key(stub: Stub) -> None:
+    assert probe.main(stub.url, seconds=5) == 0
+    asked = [(path, key, body and body["model"]) for path, key, body in stub.requests]
+    assert asked == [
+        ("/readyz", None, None),
+        ("/v1/chat/completions", "Bearer pg_support", "support-bot"),
+        ("/v1/chat/completions", "Bearer pg_legal", "contracts"),
+    ]
+
+
+def test_it_asks_again_until_the_answer_is_right(stub: Stub) -> None:
+    stub.statuses = [503, 503, 200, 503]
+    assert probe.main(stub.url, seconds=5) == 0
+    assert [path for path, *_ in stub.requests] == ["/readyz"] * 3 + ["/v1/chat/completions"] * 3
+
+
+def test_when_time_is_over_it_says_what_stood_against_it(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    stub.statuses = [200] + [503] * 100
+    assert probe.main(stub.url, seconds=0.3) == 1
+    assert "support-bot does not answer 0 s after the start: HTTP 503 as it is" in capsys.readouterr().out
+
+
+def test_a_platform_that_does_not_listen_is_a_reason_too(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    assert probe.main("http://127.0.0.1:1", seconds=0.3) == 1
+    assert "the web server does not answer" in capsys.readouterr().out
