@@ -9,6 +9,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polygraft.settings")
 from polygraft.conf import config  # settings come first
 
 app = Celery("polygraft")
+# Celery's "current" app is one per thread, and Django's views run in many.
+app.set_default()
 app.conf.update(
     broker_url=config().redis_url,
     result_backend=None,

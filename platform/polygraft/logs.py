@@ -43,6 +43,11 @@ def logging_config(style: Literal["console", "json"], level: str) -> None:
                 # One line per HTTP call of ours to an engine would drown the rest.
                 "httpx": {"level": "WARNING"},
                 "httpcore": {"level": "WARNING"},
+                # Nor do people want to read of every periodic task that had nothing to do.
+                "celery.beat": {"level": "WARNING"},
+                "celery.worker.strategy": {"level": "WARNING"},
+                "celery.app.trace": {"level": "WARNING"},
+                "gguf.gguf_writer": {"level": "WARNING"},
             },
         }
     )
