@@ -31,7 +31,8 @@ _GATHER_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
 _REPLAY_SECONDS = 30.0
 _SEND_SECONDS = 5.0
-_FAREWELL_SECONDS = 2.0
+# gunicorn gives cancelled tasks one second when it is stopped in a hurry.
+_FAREWELL_SECONDS = 0.5
 MAX_WAITING = 10_000
 
 
@@ -45,7 +46,6 @@ class Meter:
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
         self._next_replay = 0.0
-        self._stopping = False
 
     def record(self, call: Call) -> None:
         """Put a call that has ended on its department's account."""
@@ -54,35 +54,28 @@ class Meter:
 
     async def run(self) -> None:
         """Move records to Redis until cancelled."""
-        try:
-            while True:
-                if not await self._empty():
-                    self._next_replay = 0.0
-                    await asyncio.sleep(_RETRY_SECONDS)
-                    continue
-                if time.monotonic() >= self._next_replay:
-                    await self._replay()
-                    self._next_replay = time.monotonic() + _REPLAY_SECONDS
-                self._arrived.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_REPLAY_SECONDS):
-                        await self._arrived.wait()
-                await asyncio.sleep(_GATHER_SECONDS)
-        finally:
-            # A server that is stopped in a hurry cancels everything and asks nobody.
-            if not self._stopping:
-                self._spool_waiting()
+        while True:
+            if not await self._empty():
+                self._next_replay = 0.0
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if time.monotonic() >= self._next_replay:
+                await self._replay()
+                self._next_replay = time.monotonic() + _REPLAY_SECONDS
+            self._arrived.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPLAY_SECONDS):
+                    await self._arrived.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
 
     async def farewell(self) -> None:
-        """Move what is left, to Redis if it answers soon, to disk otherwise."""
+        """Move what is left, to Redis if it answers at once, to disk otherwise."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await self._empty()
-        self._spool_waiting()
-
-    def stop(self) -> None:
-        """Announce that `farewell` will follow the end of `run`."""
-        self._stopping = True
+        records, self._waiting = list(self._waiting), deque()
+        if records:
+            self._write(records)
 
     async def _empty(self) -> bool:
         """Send everything that waits; returns whether Redis took it."""
@@ -94,7 +87,10 @@ class Meter:
                 USAGE_WAITING.set(len(self._waiting))
                 if len(self._waiting) > self._max_waiting:
                     log.warning("usage.spooled", records=len(self._waiting), reason=str(error))
-                    await self._overflow()
+                    records = list(self._waiting)
+                    # On a thread, since a disk can be slow. What it does not take stays here.
+                    if await asyncio.to_thread(self._write, records):
+                        self._forget(len(records))
                 return False
             self._forget(len(batch))
         USAGE_WAITING.set(0)
@@ -117,24 +113,15 @@ class Meter:
         async with asyncio.timeout(_SEND_SECONDS):
             await self._client.eval(_APPEND, 1, STREAM, *records)
 
-    async def _overflow(self) -> None:
-        """Move what waits to disk, on a thread: a disk can be slow."""
-        records = list(self._waiting)
+    def _write(self, records: list[bytes]) -> bool:
+        """Put records on disk; returns whether they are there."""
         try:
-            await asyncio.to_thread(self._spool.write, records)
+            self._spool.write(records)
         except OSError:
-            # They stay in memory: disk and Redis may yet return.
             log.exception("usage.spool_failed", records=len(records))
-            return
+            return False
         USAGE_SPOOLED.inc(len(records))
-        self._forget(len(records))
-
-    def _spool_waiting(self) -> None:
-        """Move what waits to disk before the process ends."""
-        if self._waiting:
-            self._spool.write(self._waiting)
-            USAGE_SPOOLED.inc(len(self._waiting))
-            self._waiting.clear()
+        return True
 
     def _forget(self, count: int) -> None:
         for _ in range(count):

@@ -1,7 +1,9 @@
 """The gateway's parts in one process, and the tasks that keep them fresh."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -17,6 +19,8 @@ from serving.gateway.relay import Relay
 from serving.gateway.spool import Spool
 from serving.gateway.upstream import Pool
 from serving.gateway.watch import Listener, watch
+
+log = structlog.get_logger(__name__)
 
 
 class Parts:
@@ -34,32 +38,42 @@ class Parts:
         self.meter = Meter(self._redis, Spool(conf.home / "spool"))
         self._pool = Pool(connect_timeout=conf.upstream_connect_timeout, idle_timeout=conf.upstream_idle_timeout)
         self.relay = Relay(self._pool, self.fleet)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._life: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Look at the engines once, and begin to keep up with changes. Works without Redis, too."""
         await self.fleet.refresh()
-        listeners: dict[Change, Listener] = {
-            Change.GRANTS: self.authentication,
-            Change.MODELS: self.catalogue,
-        }
-        for work in (
-            watch(self._redis, listeners, self.fleet.look_again),
-            self.fleet.run(),
-            self.meter.run(),
-        ):
-            self._tasks.append(asyncio.create_task(work))
+        self._life = asyncio.create_task(self._live())
 
     async def stop(self) -> None:
         """End the tasks and move the last usage records out of this process."""
-        self.meter.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.meter.farewell()
-        self.access_log.flush()
-        self._pool.close()
-        await self._redis.aclose()
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.gather(self._life, return_exceptions=True)
+
+    async def _live(self) -> None:
+        listeners: dict[Change, Listener] = {Change.GRANTS: self.authentication, Change.MODELS: self.catalogue}
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_keep(lambda: watch(self._redis, listeners, self.fleet.look_again)))
+                group.create_task(_keep(self.fleet.run))
+                group.create_task(_keep(self.meter.run))
+        finally:
+            # Here and not in `stop`: a server that is stopped in a hurry only cancels what runs.
+            await self.meter.farewell()
+            self.access_log.flush()
+            self._pool.close()
+            await self._redis.aclose()
+
+
+async def _keep(work: Callable[[], Awaitable[None]]) -> None:
+    """Run work that should never end; after a defect, again."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background.failed")
+        await asyncio.sleep(1)
 
 
 def _redis_client() -> Redis:

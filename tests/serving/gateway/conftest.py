@@ -1,0 +1,52 @@
+"""Who asks, which engines answer, and the gateway between them."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+import redis
+
+from cast import Cast, make_cast
+from polygraft.conf import config
+from polygraft.live import redis_client
+
+from .served import Engines, Served
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis() -> Iterator[None]:
+    yield
+    with contextlib.suppress(redis.RedisError):
+        redis_client().flushall()
+    for file in (config().home / "spool").glob("*"):
+        file.unlink()
+
+
+@pytest.fixture
+def cast(transactional_db: None) -> Cast:
+    """Everybody, committed to the database, since the gateway reads it on threads of its own."""
+    return make_cast()
+
+
+@pytest.fixture
+def engines(cast: Cast) -> Iterator[Engines]:
+    """A maker of engines; all of them end with the test."""
+    maker = Engines(cast.base_model.pk, cast.base_model.name)
+    yield maker
+    for engine in maker.running:
+        engine.stop()
+
+
+@pytest.fixture
+def serve(cast: Cast) -> Iterator[Callable[..., Served]]:
+    """A maker of gateways; start them after their engines, and they know them at once."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(Served(**options))
+
+
+@pytest.fixture
+def client(cast: Cast, engines: Engines, serve: Callable[..., Served]) -> httpx.Client:
+    """The support department's client of a gateway with one sound engine."""
+    engines.start()
+    return serve().client(cast.secret)
