@@ -30,6 +30,8 @@ class Platform:
     demo: dict[str, Any]
     process: "subprocess.Popen[str]"
     output: list[str] = field(default_factory=list)
+    clients: dict[str, openai.OpenAI] = field(default_factory=dict)
+    reader: threading.Thread = field(default_factory=threading.Thread)
 
     @property
     def base_model(self) -> str:
@@ -40,7 +42,9 @@ class Platform:
 
     def client(self, key: str) -> openai.OpenAI:
         """The official client, without retries, so that every answer is seen."""
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=60)
+        if key not in self.clients:
+            self.clients[key] = openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=60)
+        return self.clients[key]
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Call the management API as the admin."""
@@ -98,12 +102,13 @@ def start_platform(home: Path, port: int) -> Platform:
         start_new_session=True,
     )
     platform = Platform(home=home, url=f"http://127.0.0.1:{port}", demo={}, process=process)
-    threading.Thread(target=_collect, args=(platform,), daemon=True).start()
+    platform.reader = threading.Thread(target=_collect, args=(platform,), daemon=True)
+    platform.reader.start()
 
     def ready() -> bool:
         if process.poll() is not None:
             pytest.fail("The platform ended:\n" + "".join(platform.output[-40:]))
-        return any("Ready" in line for line in platform.output)
+        return any(line.startswith("Ready") for line in platform.output)
 
     try:
         wait_until(ready, seconds=START_SECONDS, what="the platform is ready")
@@ -116,10 +121,14 @@ def start_platform(home: Path, port: int) -> Platform:
 
 def stop_platform(platform: Platform) -> int:
     """End a platform as Ctrl-C does, and return its exit code."""
+    for client in platform.clients.values():
+        client.close()
     if platform.process.poll() is None:
         platform.process.send_signal(signal.SIGINT)
     try:
-        return platform.process.wait(timeout=30)
+        code = platform.process.wait(timeout=30)
+        platform.reader.join()
+        return code
     except subprocess.TimeoutExpired:
         platform.process.kill()
         pytest.fail("The platform did not stop within 30 s:\n" + "".join(platform.output[-40:]))
@@ -127,5 +136,6 @@ def stop_platform(platform: Platform) -> int:
 
 def _collect(platform: Platform) -> None:
     assert platform.process.stdout is not None
-    for line in platform.process.stdout:
-        platform.output.append(line)
+    with platform.process.stdout as lines:
+        for line in lines:
+            platform.output.append(line)
