@@ -108,7 +108,7 @@ class Scheduler:
             self._publish(events)
 
     def _take_inbox(self) -> None:
-        if not self._running and not self._outbox:
+        if not self._running and not self._waiting:
             self._inbox.get()()
         while True:
             try:
