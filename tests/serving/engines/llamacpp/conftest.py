@@ -90,7 +90,7 @@ def lora_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def host(lora_files: dict[str, Path]) -> Iterator[RunningHost]:
     """A host with the adapters red, blue and green; two of the four may generate at once."""
     preloaded = [part for name, path in lora_files.items() for part in ("--lora", f"{name}={path}")]
-    running = _start("--ctx-size", "512", "--parallel", "4", "--max-contexts", "2", *preloaded)
+    running = _start("--ctx-size", "512", "--parallel", "4", "--max-contexts", "2", "--batch-size", "64", *preloaded)
     yield running
     assert running.stop() == 0
 
