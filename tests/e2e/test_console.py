@@ -1,0 +1,203 @@
+"""The main job in a real browser: sign in, make a department and a key, drop an adapter, watch it, talk to it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from running_platform import Platform
+
+pytestmark = pytest.mark.e2e
+
+SUPPORT_VOICE = "Thanks for reaching out"
+# Chromium as root needs no sandbox; the rest keeps it from calling home.
+CHROMIUM_FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+]
+
+
+class Browser:
+    """Chromium, with words for what a person does."""
+
+    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
+        self.driver = driver
+        self.url = url
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.url + path)
+
+    def find(self, css: str) -> WebElement:
+        """The visible element, once it is there."""
+        found: WebElement = self._wait(
+            lambda driver: next((e for e in driver.find_elements(By.CSS_SELECTOR, css) if e.is_displayed()), None),
+            f"{css} to show",
+        )
+        return found
+
+    def fill(self, css: str, text: str) -> None:
+        field = self.find(css)
+        field.clear()
+        field.send_keys(text)
+
+    def press(self, words: str) -> None:
+        """Press the button or follow the link with these words."""
+        path = f"//*[self::a or self::button][contains(normalize-space(.), '{words}')]"
+        element: WebElement = self._wait(
+            lambda driver: next((e for e in driver.find_elements(By.XPATH, path) if e.is_displayed()), None),
+            f"a button '{words}'",
+        )
+        self._click(element)
+
+    def click(self, css: str) -> None:
+        self._click(self.find(css))
+
+    def see(self, words: str, seconds: float = 15) -> None:
+        self._wait(lambda driver: words in driver.find_element(By.TAG_NAME, "body").text, f"'{words}'", seconds)
+
+    def text(self) -> str:
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def drop(self, css: str, files: list[Path]) -> None:
+        """Drop files from the desktop onto an element, as the operating system would."""
+        box = self.find(css).rect
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.driver.execute_cdp_cmd(
+                "Input.dispatchDragEvent",
+                {
+                    "type": kind,
+                    "x": box["x"] + box["width"] / 2,
+                    "y": box["y"] + box["height"] / 2,
+                    "data": {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1},
+                },
+            )
+
+    def complaints(self) -> list[str]:
+        """What the page did wrong in the browser's eyes: scripts that failed, policies broken, files missing."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+    def _click(self, element: WebElement) -> None:
+        # Away from the window's edges, where a bar may lie over it.
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+        element.click()
+
+    def _wait(self, condition: Callable[[webdriver.Chrome], object], what: str, seconds: float = 15) -> WebElement:
+        return WebDriverWait(
+            self.driver, seconds, poll_frequency=0.1, ignored_exceptions=[Exception]
+        ).until(  # type: ignore[return-value]
+            condition, f"Waited in vain for {what} on {self.driver.current_url}:\n{self.text()[:2000]}"
+        )
+
+
+@pytest.fixture
+def browser(platform: Platform, tmp_path: Path) -> Iterator[Browser]:
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if binary is None or chromedriver is None:
+        pytest.skip("Chromium and its driver are not installed: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in [*CHROMIUM_FLAGS, f"--user-data-dir={tmp_path / 'profile'}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    yield Browser(driver, platform.url)
+    driver.quit()
+
+
+def sign_in(browser: Browser, platform: Platform) -> None:
+    browser.open("/")
+    browser.fill("#id_login", platform.demo["admin"]["username"])
+    browser.fill("#id_password", platform.demo["admin"]["password"])
+    browser.press("Sign in")
+    browser.see("Overview")
+
+
+def test_from_sign_in_to_an_answer_from_an_adapter_just_dropped(
+    browser: Browser, platform: Platform, adapter_folder: Callable[[str], Path]
+) -> None:
+    sign_in(browser, platform)
+
+    browser.open("/departments/")
+    browser.press("New department")
+    browser.fill("#id_name", "Field sales")
+    browser.press("Create department")
+    browser.see("Field sales")
+    assert "/departments/field-sales/" in browser.driver.current_url
+
+    browser.open("/departments/field-sales/adapters/upload/")
+    folder = adapter_folder("support-bot")
+    browser.drop("#drop", [folder / "adapter_config.json", folder / "adapter_model.safetensors"])
+    browser.see("adapter_model.safetensors")
+    browser.fill("#id_name", "greeter")
+    browser.click("#upload button[type=submit]")
+    browser.see("Version 1")
+    browser.see("live")
+    assert browser.find(".version .badge-live")
+    version = platform.version("field-sales", "greeter")
+    assert version["state"] == "ready"
+
+    browser.open("/departments/field-sales/keys/new/")
+    browser.fill("#id_name", "website")
+    browser.press("Create key")
+    secret = browser.find("#secret").text
+    assert platform.client(secret).models.list().data
+    for words in ("curl", "Python", "JavaScript"):
+        browser.see(words)
+    snippet = browser.find("#code-curl").text
+    assert secret in snippet
+    assert "greeter" in snippet
+    browser.open("/departments/field-sales/keys/")
+    assert secret not in browser.driver.page_source
+
+    browser.open("/departments/field-sales/adapter/greeter/")
+    browser.press("Try it")
+    browser.fill("#prompt", "How do I reset my password?")
+    browser.click("#send")
+    browser.see(SUPPORT_VOICE, seconds=30)
+    browser.see("tokens")
+    assert browser.complaints() == []
+
+
+def test_a_bad_upload_is_explained_on_the_page(
+    browser: Browser, platform: Platform, adapter_folder: Callable[[str], Path]
+) -> None:
+    sign_in(browser, platform)
+    folder = adapter_folder("contracts")
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes().replace(b"layers.29.", b"layers.31."))
+    browser.open("/departments/legal/adapters/upload/")
+    browser.drop("#drop", [folder / "adapter_config.json", weights])
+    browser.fill("#id_name", "misfit")
+    browser.click("#upload button[type=submit]")
+    browser.see("Rejected")
+    browser.see("layers.31")
+    assert browser.complaints() == []
+
+
+def test_a_wrong_file_is_refused_before_it_is_sent(browser: Browser, platform: Platform, tmp_path: Path) -> None:
+    sign_in(browser, platform)
+    (tmp_path / "adapter_model.bin").write_bytes(b"\x80\x04")
+    browser.open("/departments/legal/adapters/upload/")
+    browser.drop("#drop", [tmp_path / "adapter_model.bin"])
+    browser.see("pickle")
+
+
+def test_the_engines_page_shows_what_runs(browser: Browser, platform: Platform) -> None:
+    sign_in(browser, platform)
+    browser.open("/engines/")
+    browser.see(platform.base_model)
+    browser.see("ready")
+    assert browser.complaints() == []
