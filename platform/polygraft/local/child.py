@@ -72,8 +72,10 @@ class Child:
         """Which child ended, how, and with what last words."""
         code = self.exit_code() or 0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        words = "".join(f"\n    {line}" for line in self._last_words)
-        return f"{self.name} {how}. Its last lines:{words}" if words else f"{self.name} {how}, without a word."
+        words = [line for line in self._last_words if line.strip()]
+        if len(words) > 1:
+            return f"{self.name} {how}. Its last lines:" + "".join(f"\n    {line}" for line in words)
+        return f"{self.name} {how}: {words[0]}" if words else f"{self.name} {how}, without a word."
 
     def _read(self) -> bytes:
         try:

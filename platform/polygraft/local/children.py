@@ -54,7 +54,7 @@ class Children:
         self._selector = selectors.DefaultSelector()
         self._listen_to_signals()
         self._guard = subprocess.Popen(
-            [sys.executable, "-ES", guard.__file__],
+            [sys.executable, "-ES", guard.__file__, str(_STOP_SECONDS)],
             stdin=subprocess.PIPE,
             pass_fds=[kept_open],
             start_new_session=True,

@@ -1,6 +1,7 @@
-"""Ends the launcher's children when the launcher is gone: `python guard.py`, told process groups on standard input.
+"""Ends the launcher's children when the launcher is gone: `python guard.py SECONDS`.
 
-The launcher alone holds the other end of that pipe, so its end means that the launcher ended, in whatever way.
+It is told process groups on its standard input. The launcher alone holds the other end of that pipe, so its end
+means that the launcher ended, in whatever way.
 Children die of their tether then (see `serving.engines.tether`), but not what they have started themselves.
 """
 
@@ -10,15 +11,13 @@ import signal
 import sys
 import time
 
-PATIENCE_SECONDS = 10.0
 
-
-def main() -> None:
+def main(patience_seconds: float) -> None:
     """Collect process groups until the launcher ends, then end those that are left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups = [int(line) for line in sys.stdin]
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     end_groups(groups, signal.SIGTERM)
     while end_groups(groups, 0) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -36,4 +35,4 @@ def end_groups(groups: list[int], number: int) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    main(float(sys.argv[1]))

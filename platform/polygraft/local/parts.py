@@ -43,8 +43,11 @@ def web_command(conf: Config) -> list[str]:
 
 def worker_command(conf: Config) -> list[str]:
     """A Celery worker with beat, which makes this machine a node."""
+    # Celery's advice against root is for those who accept pickled messages, which this worker does not.
+    quiet = ["-W", "ignore:You're running the worker with superuser privileges"]
     return [
-        *_python("celery", "--app", "polygraft.celery", "worker", "--beat", "--concurrency", "2"),
+        *(sys.executable, *quiet, "-m", "celery", "--quiet", "--app", "polygraft.celery"),
+        *("worker", "--beat", "--concurrency", "2"),
         *("--hostname", conf.node_name, "--loglevel", conf.log_level),
         *("--without-gossip", "--without-mingle"),
     ]

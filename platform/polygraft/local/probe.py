@@ -4,12 +4,12 @@ import http.client
 import json
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from polygraft.local.demo_file import demo_file_read
+from polygraft.local.demo_file import DemoFile, demo_file_read
 from polygraft.local.demo_plan import DEPARTMENTS
 
 _PAUSE_SECONDS = 0.1
@@ -18,69 +18,90 @@ _REQUEST_SECONDS = 60.0
 _TELL_EVERY_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request that is answered with 200 once a part of the platform is ready. `body` None: a GET."""
-
-    subject: str
-    path: str
-    body: dict[str, Any] | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+class NotYet(Exception):
+    """What stands against an answer."""
 
 
 def main(url: str, seconds: float) -> int:
-    """Ask until all is answered.
+    """Ask until everything has answered.
 
     Returns:
         The exit code: 1 when the time was over before.
     """
     deadline = time.monotonic() + seconds
-    for question in _questions():
-        asked_at = told_at = time.monotonic()
-        while problem := _problem(url, question):
+    for subject, ask in _questions(url, demo_file_read()):
+        begun = told_at = time.monotonic()
+        while (problem := _problem(ask)) is not None:
             now = time.monotonic()
             if now > deadline:
-                print(f"{question.subject} does not answer {seconds:.0f} s after the start: {problem}")
+                print(f"{subject} is not ready {seconds:.0f} s after the start: {problem}")
                 return 1
             if now - told_at > _TELL_EVERY_SECONDS:
                 told_at = now
-                print(f"{question.subject} does not answer yet, after {now - asked_at:.0f} s: {problem}")
+                print(f"{subject} is not ready yet, after {now - begun:.0f} s: {problem}")
             time.sleep(_PAUSE_SECONDS)
-        print(f"{question.subject} answers")
+        print(f"{subject} is ready")
     return 0
 
 
-def _questions() -> Iterator[Question]:
-    yield Question("the web server", "/readyz")
-    keys = demo_file_read().api_keys
+def _questions(url: str, demo: DemoFile) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What is asked, and about what. Requests for completions come last: each is recorded as its department's use."""
+    yield "the web server", partial(_ask, url, "GET", "/readyz")
+    yield "the engine", partial(_ask_for_engine, url, demo)
     for department in DEPARTMENTS:
-        yield Question(
+        yield (
             department.adapter,
-            "/v1/chat/completions",
-            {"model": department.adapter, "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 1},
-            {"Authorization": f"Bearer {keys[department.slug]}", "Content-Type": "application/json"},
+            partial(
+                _ask,
+                url,
+                "POST",
+                "/v1/chat/completions",
+                token=demo.api_keys[department.slug],
+                body={
+                    "model": department.adapter,
+                    "messages": [{"role": "user", "content": "Hello!"}],
+                    "max_tokens": 1,
+                },
+            ),
         )
 
 
-def _problem(url: str, question: Question) -> str:
-    """What stands against an answer; empty when there is one."""
+def _ask_for_engine(url: str, demo: DemoFile) -> None:
+    newest_first = json.loads(_ask(url, "GET", "/api/v1/engines", token=demo.admin_token))["results"]
+    if not newest_first:
+        raise NotYet("no node has taken it on")
+    if newest_first[0]["state"] != "ready":
+        raise NotYet(" ".join(["the latest is", newest_first[0]["state"], newest_first[0]["error"]]).strip())
+
+
+def _problem(ask: Callable[[], object]) -> str | None:
+    try:
+        ask()
+    except (NotYet, OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _ask(url: str, method: str, path: str, *, token: str = "", body: dict[str, Any] | None = None) -> str:
+    """Make one request.
+
+    Raises:
+        NotYet: the answer's status is not 200.
+        OSError, HTTPException: there was no answer.
+    """
     parts = urlsplit(url)
     assert parts.hostname is not None  # noqa: S101  # for the type checker
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_REQUEST_SECONDS)
     try:
-        connection.request(
-            "GET" if question.body is None else "POST",
-            question.path,
-            body=None if question.body is None else json.dumps(question.body),
-            headers=question.headers,
-        )
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        connection.request(method, path, body=json.dumps(body) if body else None, headers=headers)
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
     finally:
         connection.close()
-    return "" if response.status == 200 else f"HTTP {response.status} {text[:300]}"
+    if response.status != 200:
+        raise NotYet(f"HTTP {response.status} {text[:300]}")
+    return text
 
 
 if __name__ == "__main__":

@@ -14,20 +14,24 @@ from polygraft.conf import config
 from polygraft.local import probe
 from polygraft.local.demo_file import DemoFile, demo_file_write
 
+ENGINES = "/api/v1/engines"
+COMPLETIONS = "/v1/chat/completions"
+
 
 @dataclass
 class Stub:
-    """A platform that answers with these statuses, one after the other, and then with 200."""
+    """A platform that answers with these statuses, one after the other, and then with 200; and its latest engine."""
 
     url: str
     statuses: list[int] = field(default_factory=list)
+    engine_states: list[str] = field(default_factory=list)
     requests: list[tuple[str, str | None, Any]] = field(default_factory=list)
 
 
 @pytest.fixture
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
     monkeypatch.setattr(config(), "home", tmp_path)
-    demo_file_write(DemoFile(api_keys={"support": "pg_support", "legal": "pg_legal"}))
+    demo_file_write(DemoFile(admin_token="pgt_admin", api_keys={"support": "pg_support", "legal": "pg_legal"}))
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -35,7 +39,12 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
             stub.requests.append((self.path, self.headers.get("Authorization"), json.loads(body or "null")))
             self.send_response(stub.statuses.pop(0) if stub.statuses else 200)
             self.end_headers()
-            self.wfile.write(b"as it is")
+            if self.path == ENGINES:
+                state = stub.engine_states.pop(0) if stub.engine_states else "ready"
+                answer = {"results": [{"state": state, "error": "No memory." if state == "failed" else ""}]}
+                self.wfile.write(json.dumps(answer if state else {"results": []}).encode())
+            else:
+                self.wfile.write(b"as it is")
 
         def do_GET(self) -> None:
             self.do_POST()
@@ -57,23 +66,36 @@ def test_it_asks_each_adapter_with_its_own_departments_key(stub: Stub) -> None:
     asked = [(path, key, body and body["model"]) for path, key, body in stub.requests]
     assert asked == [
         ("/readyz", None, None),
-        ("/v1/chat/completions", "Bearer pg_support", "support-bot"),
-        ("/v1/chat/completions", "Bearer pg_legal", "contracts"),
+        (ENGINES, "Bearer pgt_admin", None),
+        (COMPLETIONS, "Bearer pg_support", "support-bot"),
+        (COMPLETIONS, "Bearer pg_legal", "contracts"),
     ]
 
 
 def test_it_asks_again_until_the_answer_is_right(stub: Stub) -> None:
-    stub.statuses = [503, 503, 200, 503]
+    stub.statuses = [503, 503, 200, 200, 503]
     assert probe.main(stub.url, seconds=5) == 0
-    assert [path for path, *_ in stub.requests] == ["/readyz"] * 3 + ["/v1/chat/completions"] * 3
+    assert [path for path, *_ in stub.requests] == ["/readyz"] * 3 + [ENGINES] + [COMPLETIONS] * 3
+
+
+def test_adapters_are_not_asked_before_an_engine_is_ready(stub: Stub) -> None:
+    stub.engine_states = ["", "starting", "failed", "ready"]
+    assert probe.main(stub.url, seconds=5) == 0
+    assert [path for path, *_ in stub.requests] == ["/readyz"] + [ENGINES] * 4 + [COMPLETIONS] * 2
 
 
 def test_when_time_is_over_it_says_what_stood_against_it(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
-    stub.statuses = [200] + [503] * 100
+    stub.statuses = [200, 200] + [503] * 100
     assert probe.main(stub.url, seconds=0.3) == 1
-    assert "support-bot does not answer 0 s after the start: HTTP 503 as it is" in capsys.readouterr().out
+    assert "support-bot is not ready 0 s after the start: HTTP 503 as it is" in capsys.readouterr().out
+
+
+def test_an_engine_that_fails_is_quoted(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    stub.engine_states = ["failed"] * 100
+    assert probe.main(stub.url, seconds=0.3) == 1
+    assert "the engine is not ready 0 s after the start: the latest is failed No memory." in capsys.readouterr().out
 
 
 def test_a_platform_that_does_not_listen_is_a_reason_too(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     assert probe.main("http://127.0.0.1:1", seconds=0.3) == 1
-    assert "the web server does not answer" in capsys.readouterr().out
+    assert "the web server is not ready" in capsys.readouterr().out
