@@ -75,8 +75,8 @@ def _start(*options: str, env: dict[str, str] | None = None, stderr: int | None 
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith("Ready: "), f"The host did not start: {line!r}"
-    return RunningHost(process, line.split()[1])
+    assert line.startswith("Serving base at http://"), f"The host did not start: {line!r}"
+    return RunningHost(process, line.split()[-1])
 
 
 @pytest.fixture(scope="session")
