@@ -17,6 +17,8 @@ from polygraft.local.console_output import ConsoleOutput
 _STOP_SECONDS = 10.0
 _LAST_ONE_SECONDS = 2.0
 _TURN_SECONDS = 0.5
+# A second Ctrl-C after so long is somebody's who does not want to wait.
+_PRESS_SECONDS = 0.5
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,7 +52,8 @@ class Children:
         self._output = output
         self._each_turn = each_turn
         self._children: list[Child] = []
-        self._end_signals = 0
+        self._asked_at: float | None = None
+        self._is_pressed = False
         self._selector = selectors.DefaultSelector()
         self._listen_to_signals()
         self._guard = subprocess.Popen(
@@ -107,7 +110,7 @@ class Children:
 
     def _turn(self, may_end: Child | None = None) -> None:
         self._listen()
-        if self._end_signals:
+        if self._asked_at is not None:
             raise AskedToEnd
         for child in self._children:
             if child.exit_code() is not None and child is not may_end:
@@ -117,10 +120,10 @@ class Children:
             raise ChildEnded("The guard ended, without which a killed launcher would leave processes behind.")
 
     def _end(self, child: Child, deadline: float) -> None:
-        """End one child: politely until the deadline, which a second Ctrl-C brings forward to now."""
+        """End one child: politely until the deadline, or until a second Ctrl-C."""
         child.terminate()
         deadline = max(deadline, time.monotonic() + _LAST_ONE_SECONDS)
-        while child.exit_code() is None and time.monotonic() < deadline and self._end_signals < 2:
+        while child.exit_code() is None and time.monotonic() < deadline and not self._is_pressed:
             self._listen()
         if child.exit_code() is None:
             self._output.say(f"{child.name} does not end by itself and is killed.")
@@ -139,9 +142,17 @@ class Children:
             if isinstance(key.data, Child):
                 self._show(key.data)
             else:
-                signals = self._signals.recv(64)
-                self._end_signals += sum(number in _END_SIGNALS for number in signals)
+                self._note_signals(self._signals.recv(64))
         self._each_turn()
+
+    def _note_signals(self, numbers: bytes) -> None:
+        now = time.monotonic()
+        for number in numbers:
+            if number in _END_SIGNALS and self._asked_at is None:
+                self._asked_at = now
+            # A terminal that closes, or a make that is killed, may well send several signals at once.
+            elif number == signal.SIGINT and self._asked_at is not None and now - self._asked_at > _PRESS_SECONDS:
+                self._is_pressed = True
 
     def _show(self, child: Child) -> None:
         for line in child.new_lines():

@@ -62,6 +62,24 @@ def _launch(launched: list[SmallLauncher], home: Path, *commands: str) -> SmallL
     return launched[-1]
 
 
+def _press(launcher: SmallLauncher) -> bool | None:
+    """Press Ctrl-C once more; whether the launcher has ended before."""
+    if launcher.process.poll() is not None:
+        return True
+    launcher.process.send_signal(signal.SIGINT)
+    return False
+
+
+def test_several_signals_at_once_are_no_hurry(tmp_path: Path, launched: list[SmallLauncher]) -> None:
+    politely = "trap 'sleep 0.2; echo goodbye; exit 0' TERM; echo hello; while :; do sleep 0.05; done"
+    launcher = _launch(launched, tmp_path, "web", politely)
+    launcher.says("[web]    hello")
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGINT):
+        launcher.process.send_signal(number)
+    assert launcher.ends() == 0
+    assert "[web]    goodbye" in launcher.output()
+
+
 def test_each_line_carries_its_childs_name(tmp_path: Path, launched: list[SmallLauncher]) -> None:
     launcher = _launch(launched, tmp_path, "web", f"echo one; {FOREVER}", "redis", f"echo two >&2; {FOREVER}")
     launcher.says("[web]    one\n")
@@ -112,7 +130,9 @@ def test_a_second_ctrl_c_kills_a_child_that_does_not_end(tmp_path: Path, launche
     launcher.says("[web]    hello")
     launcher.process.send_signal(signal.SIGINT)
     launcher.says("[web]    no")
-    launcher.process.send_signal(signal.SIGINT)
+    assert launcher.process.poll() is None
+    # Pressed again and again, since one that follows at once does not count.
+    wait_until(lambda: _press(launcher), seconds=5, what="the launcher has ended")
     assert launcher.ends() == 0
     assert "web does not end by itself and is killed." in launcher.output()
     assert not lives(launcher.child("web"))
