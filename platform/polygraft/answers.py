@@ -31,8 +31,8 @@ def ask(
         form: filled in wrongly when it has errors, which makes the status 422.
     """
     frame = "frames/ask_dialog.html" if is_fragment(request) else "frames/ask_page.html"
-    wrong = form is not None and form.is_bound and not form.is_valid()
-    return render(request, template, {**context, "frame": frame, "back": back, "form": form}, status=422 if wrong else 200)
+    status = 422 if form is not None and form.errors else 200
+    return render(request, template, {**context, "frame": frame, "back": back, "form": form}, status=status)
 
 
 def go_to(request: HttpRequest, url: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Parts of a page that refresh themselves: rendered, compared with what the browser shows, and sent when they differ."""
+"""Parts of a page that refresh themselves: rendered, and sent when they differ from what the browser shows."""
 
 import zlib
 from dataclasses import dataclass
@@ -21,9 +21,7 @@ class LiveFragment:
     seconds: int | None
 
 
-def live_fragment(
-    request: HttpRequest, template: str, context: dict[str, Any], *, seconds: int | None
-) -> LiveFragment:
+def live_fragment(request: HttpRequest, template: str, context: dict[str, Any], *, seconds: int | None) -> LiveFragment:
     """Render a part of the page at this request's URL. The template must hold nothing that differs every time."""
     html = render_to_string(template, context, request)
     asked = request.GET.copy()

@@ -33,9 +33,7 @@ def adapter_list(request: HttpRequest, slug: str) -> HttpResponse:
     department = department_for(person(request), slug, Right.DEPARTMENT_VIEW)
     newest = AdapterVersion.objects.filter(adapter=OuterRef("pk")).order_by("-number")
     recent = (
-        UsageRecord.objects.filter(
-            adapter_version__adapter=OuterRef("pk"), at__gte=timezone.now() - timedelta(days=1)
-        )
+        UsageRecord.objects.filter(adapter_version__adapter=OuterRef("pk"), at__gte=timezone.now() - timedelta(days=1))
         .order_by()
         .values("adapter_version__adapter")
     )
@@ -58,7 +56,7 @@ def adapter_list(request: HttpRequest, slug: str) -> HttpResponse:
             "department": department,
             "tab": "adapters",
             "listing": shown,
-            "is_moving": any(adapter.newest_state in MOVING for adapter in shown.page),
+            "is_moving": any(adapter.newest_state in MOVING for adapter in shown.page),  # type: ignore[attr-defined]  # annotated
         },
     )
 
@@ -72,6 +70,7 @@ def adapter_page(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     page = Paginator(versions, _VERSIONS_PER_PAGE).get_page(request.GET.get("page"))
     rows = version_rows(adapter, page, registry())
     context = {"department": department, "adapter": adapter, "tab": "adapters", "rows": rows, "page": page}
+    context["is_refresh"] = asks_for_fragment(request)
     live = live_fragment(
         request, "serving/adapter_live.html", context, seconds=1 if any(map(is_moving, page)) else None
     )
@@ -110,9 +109,7 @@ def adapter_deletion(request: HttpRequest, slug: str, name: str) -> HttpResponse
         messages.success(request, f"{adapter.name} is deleted.")
         return go_to(request, reverse("department", args=[slug]))
     context = {"department": department, "adapter": adapter}
-    return ask(
-        request, "serving/adapter_delete.html", context, back=reverse("adapter", args=[slug, name]), form=form
-    )
+    return ask(request, "serving/adapter_delete.html", context, back=reverse("adapter", args=[slug, name]), form=form)
 
 
 def _adapter(department: Department, name: str) -> Adapter:

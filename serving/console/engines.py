@@ -44,9 +44,7 @@ def engine_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": engine_rows(page, known),
         "registry_is_away": known.is_away,
-        "nodes": Node.objects.annotate(
-            living_count=Count("engines", filter=Q(engines__state__in=LIVING_STATES))
-        ),
+        "nodes": Node.objects.annotate(living_count=Count("engines", filter=Q(engines__state__in=LIVING_STATES))),
         "living_nodes": _living_node_names(),
         "shows_all": shows_all,
     }

@@ -1,8 +1,11 @@
 """What people fill in about adapters, base models and deployments."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 
 from serving.engines.kinds import EngineKind
 from serving.engines.options import OPTIONS
@@ -12,10 +15,34 @@ from serving.models.base_model import model_name_validator
 from tenants.models import Department
 
 _KIND_NAMES = {EngineKind.LLAMACPP: "llama.cpp", EngineKind.VLLM: "vLLM"}
+_HAS_FILES = {EngineKind.LLAMACPP: Q(gguf_path__gt=""), EngineKind.VLLM: Q(hf_path__gt="")}
+
+
+class SeveralFilesInput(forms.ClearableFileInput):
+    """A file input that takes several files."""
+
+    allow_multiple_selected = True
+
+
+class SeveralFiles(forms.FileField):
+    """At least one file; cleaned to a list."""
+
+    widget = SeveralFilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        """Each of the files by the rules of a single one."""
+        return [super(SeveralFiles, self).clean(file, initial) for file in data or [None]]
 
 
 class UploadForm(forms.Form):
-    """A new version of an adapter; the files themselves are read from the request."""
+    """A new version of an adapter."""
+
+    files = SeveralFiles(  # type: ignore[assignment]  # the form keeps it as `form["files"]`, like any field
+        error_messages={
+            "required": "Choose adapter_config.json and adapter_model.safetensors, or one archive of them.",
+            "empty": "One of the files is empty.",
+        }
+    )
 
     name = forms.CharField(
         max_length=64,
@@ -94,7 +121,11 @@ class BaseModelForm(forms.Form):
 class DeploymentForm(forms.Form):
     """A new deployment; a field for each option of the engine kinds."""
 
-    base_model = forms.ModelChoiceField(BaseModel.objects.all(), to_field_name="name", empty_label=None)
+    base_model = forms.ModelChoiceField(
+        BaseModel.objects.filter(reduce(or_, (_HAS_FILES[kind] for kind in OPTIONS))),
+        to_field_name="name",
+        empty_label=None,
+    )
     engine_kind = forms.TypedChoiceField(
         choices=[(kind.value, _KIND_NAMES[kind]) for kind in OPTIONS], coerce=EngineKind, label="Engine"
     )
@@ -107,8 +138,8 @@ class DeploymentForm(forms.Form):
                 self.fields[f"option_{name}"] = forms.IntegerField(
                     required=False,
                     min_value=option.minimum,
-                    label=name.replace("_", " ").capitalize(),
-                    help_text=f"{option.meaning.capitalize()}. Empty: the engine's default.",
+                    label=name,
+                    help_text=f"{option.meaning[0].upper()}{option.meaning[1:]}.",
                 )
 
     def option_fields(self) -> list[forms.BoundField]:

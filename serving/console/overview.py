@@ -41,9 +41,7 @@ def _departments(user: User) -> list[Department]:
     return list(
         Department.objects.filter(pk__in=Department.objects.visible_to(user).values("pk"))
         .annotate(
-            request_count=Count(
-                "usage_records", filter=Q(usage_records__at__gte=timezone.now() - timedelta(days=1))
-            )
+            request_count=Count("usage_records", filter=Q(usage_records__at__gte=timezone.now() - timedelta(days=1)))
         )
         .order_by("-request_count", "name")
         .prefetch_related(Prefetch("adapters", adapters, to_attr="living_adapters"))[:_SHOWN]
@@ -68,9 +66,6 @@ def _platform() -> dict[str, object]:
         "events": AuditEvent.objects.select_related("department")[:_SHOWN],
         "department_count": Department.objects.count(),
         "adapter_count": Adapter.objects.alive().count(),
-        "ready_version_count": Adapter.objects.alive()
-        .filter(versions__state=VersionState.READY)
-        .distinct()
-        .count(),
+        "ready_version_count": Adapter.objects.alive().filter(versions__state=VersionState.READY).distinct().count(),
         "has_keys": APIKey.objects.exists(),
     }

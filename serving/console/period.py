@@ -12,6 +12,7 @@ from serving.models import Outcome, UsageRecord
 
 # The drawing's size in its own units; the page stretches it.
 _WIDTH, _HEIGHT, _GAP = 720, 96, 3
+_WIDEST_BAR = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,13 @@ def _floor(moment: datetime, step: timedelta) -> datetime:
 
 def _bars(counts: list[tuple[datetime, int]], step: timedelta) -> list[Bar]:
     highest = max((count for _, count in counts), default=0) or 1
-    width = _WIDTH / len(counts)
+    place = _WIDTH / len(counts)
+    width = min(place - _GAP, _WIDEST_BAR)
     form = "%d %b %H:00" if step == timedelta(hours=1) else "%d %b"
     bars = []
     for index, (moment, count) in enumerate(counts):
         # One request must be visible beside a million.
         height = max(_HEIGHT * count / highest, 3 if count else 1)
         label = f"{moment.strftime(form)} UTC: {count} request{'' if count == 1 else 's'}"
-        bars.append(Bar(index * width + _GAP / 2, _HEIGHT - height, width - _GAP, height, label))
+        bars.append(Bar((index + 0.5) * place - width / 2, _HEIGHT - height, width, height, label))
     return bars

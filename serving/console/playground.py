@@ -16,6 +16,11 @@ from tenants.grants import TICKET_SECONDS, ticket_issue
 from tenants.models import Department
 
 _NAME = "MODEL_NAME"
+_IDEAS = (
+    "What can you help me with?",
+    "My order has not arrived. What now?",
+    "Explain what a contract is in two sentences.",
+)
 
 
 @require_safe
@@ -47,6 +52,7 @@ def try_models(request: HttpRequest, slug: str) -> HttpResponse:
             "chosen": pinned or example_of(models),
             "snippets": snippets(model=_NAME),
             "placeholder": _NAME,
+            "ideas": _IDEAS,
         },
     )
 

@@ -24,7 +24,8 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
     department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
     existing = _existing(department, request.GET.get("name", ""))
     initial = {"name": existing.name, "base_model": existing.base_model.name} if existing else {}
-    form = UploadForm(department, request.POST or None, initial=initial)
+    data = (request.POST, request.FILES) if request.method == "POST" else (None, None)
+    form = UploadForm(department, *data, initial=initial)
     wants_json = request.headers.get("Accept", "").startswith("application/json")
     version = _take_in(request, department, form) if form.is_valid() else None
     if version is not None:
@@ -49,12 +50,15 @@ def _existing(department: Department, name: str) -> Adapter | None:
 
 
 def _take_in(request: HttpRequest, department: Department, form: UploadForm) -> AdapterVersion | None:
+    wished = form.cleaned_data
     try:
         return adapter_upload(
             department=department,
-            files=[(part.name or "", part.file) for part in request.FILES.getlist("files")],
+            name=wished["name"],
+            base_model=wished["base_model"],
+            files=[(part.name, part.file) for part in wished["files"]],
+            notes=wished["notes"],
             by=person(request),
-            **form.cleaned_data,
         )
     except ValidationError as error:
         add_problems(form, error)

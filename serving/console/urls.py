@@ -24,18 +24,14 @@ urlpatterns = [
         adapters.adapter_rollout,
         name="adapter-rollout",
     ),
-    path(
-        "departments/<str:slug>/adapter/<str:name>/delete/", adapters.adapter_deletion, name="adapter-delete"
-    ),
+    path("departments/<str:slug>/adapter/<str:name>/delete/", adapters.adapter_deletion, name="adapter-delete"),
     path("departments/<str:slug>/usage/", usage.usage, name="usage"),
     path("departments/<str:slug>/try/", playground.try_models, name="try"),
     path("departments/<str:slug>/try/ticket", playground.try_ticket, name="try-ticket"),
     path("try/", playground.playground, name="playground"),
     path("engines/", engines.engine_list, name="engine-list"),
     path("engines/deployments/new/", deployments.deployment_new, name="deployment-new"),
-    path(
-        "engines/deployments/<int:pk>/replicas/", deployments.deployment_replicas, name="deployment-replicas"
-    ),
+    path("engines/deployments/<int:pk>/replicas/", deployments.deployment_replicas, name="deployment-replicas"),
     path("engines/deployments/<int:pk>/delete/", deployments.deployment_deletion, name="deployment-delete"),
     path("base-models/", base_models.base_model_list, name="base-model-list"),
     path("base-models/new/", base_models.base_model_new, name="base-model-new"),

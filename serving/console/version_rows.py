@@ -1,4 +1,4 @@
-"""Versions of an adapter as its page shows them: state, share of the traffic, engines, and the report in plain words."""
+"""Versions of an adapter as its page shows them: state, share of the traffic, engines, and the report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +9,18 @@ from serving.engines.names import engine_adapter_name
 from serving.models import Adapter, AdapterVersion, VersionState
 
 MOVING = (VersionState.UPLOADED, VersionState.VALIDATING)
+
+# What a report's facts mean, in the order in which they are shown; the rest is for machines.
+_FACTS = {
+    "rank": "Rank",
+    "alpha": "Alpha",
+    "rank_stabilised": "Rank-stabilised",
+    "target_modules": "Modules",
+    "dtypes": "Numbers",
+    "tensors": "Tensors",
+    "declared_base": "Trained on",
+    "peft_version": "PEFT",
+}
 
 # The steps of a version's way, and for each state how many of them lie behind it.
 _STEPS = ("Uploaded", "Validating", "Ready")
@@ -39,7 +51,7 @@ class VersionRow:
     errors: list[dict[str, Any]]
     warnings: list[dict[str, Any]]
     omitted: int
-    facts: dict[str, Any]
+    facts: list[tuple[str, str]]
 
     @property
     def is_moving(self) -> bool:
@@ -94,7 +106,17 @@ def version_rows(adapter: Adapter, versions: Iterable[AdapterVersion], known: Re
                 errors=[finding for finding in findings if finding["severity"] == "error"],
                 warnings=[finding for finding in findings if finding["severity"] == "warning"],
                 omitted=sum(version.report.get("omitted", {}).values()),
-                facts=version.report.get("facts", {}),
+                facts=_facts(version.report.get("facts", {})),
             )
         )
     return rows
+
+
+def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(label, _in_words(facts[name])) for name, label in _FACTS.items() if facts.get(name)]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "yes" if value is True else str(value)

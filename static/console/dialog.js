@@ -18,8 +18,8 @@ document.addEventListener("htmx:afterSwap", (event) => {
     return;
   }
   if (!dialog.open) dialog.showModal();
-  const wanted = dialog.querySelector(".is-invalid, [autofocus]");
-  wanted?.focus();
+  dialog.querySelector(".is-invalid, [autofocus]")?.focus();
+  for (const input of dialog.querySelectorAll("[data-must-equal]")) input.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
 dialog.addEventListener("close", () => dialog.replaceChildren());

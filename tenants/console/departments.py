@@ -56,9 +56,7 @@ def department_new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"{department.name} is created. Next: upload an adapter, or make a key.")
             return redirect("department", department.slug)
-    return render(
-        request, "tenants/department_new.html", {"form": form}, status=422 if form.errors else 200
-    )
+    return render(request, "tenants/department_new.html", {"form": form}, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "POST"])

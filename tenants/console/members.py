@@ -26,9 +26,7 @@ def member_list(request: HttpRequest, slug: str) -> HttpResponse:
         {
             "department": department,
             "tab": "members",
-            "listing": listing(
-                request, rows, search=["user__username", "user__email"], sorts=sorts, default="name"
-            ),
+            "listing": listing(request, rows, search=["user__username", "user__email"], sorts=sorts, default="name"),
         },
     )
 

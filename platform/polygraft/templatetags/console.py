@@ -6,12 +6,11 @@ from functools import cache
 from typing import Any
 
 from django import template
-from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.forms import BoundField, CheckboxInput, Select, Textarea
 from django.template import TemplateSyntaxError
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.timezone import localtime
 
 from polygraft.conf import ROOT
 
@@ -42,6 +41,15 @@ _STATES = {
 }
 
 
+_UNITS = (
+    (365 * 86400, "year"),
+    (30 * 86400, "month"),
+    (86400, "day"),
+    (3600, "hour"),
+    (60, "minute"),
+)
+
+
 @register.simple_tag
 @cache
 def icon(name: str, classes: str = "") -> SafeString:
@@ -64,7 +72,7 @@ def icon(name: str, classes: str = "") -> SafeString:
 
 
 @register.inclusion_tag("parts/field.html")
-def field(bound: BoundField, **attrs: Any) -> dict[str, Any]:
+def field(bound: BoundField, label: str = "", **attrs: Any) -> dict[str, Any]:
     """A form's field with its label, help and errors; extra arguments become attributes, `_` standing for `-`."""
     widget = bound.field.widget
     is_check = isinstance(widget, CheckboxInput)
@@ -72,10 +80,14 @@ def field(bound: BoundField, **attrs: Any) -> dict[str, Any]:
     if bound.errors:
         classes += " is-invalid"
     attributes = {name.replace("_", "-"): value for name, value in attrs.items()}
+    if bound.form.errors:
+        # Of a form with mistakes, the first wrong field has the focus.
+        attributes["autofocus"] = next(iter(bound.form.errors)) == bound.name
     if isinstance(widget, Textarea):
         attributes.setdefault("rows", 3)
     return {
         "field": bound,
+        "label": label or bound.label,
         "control": bound.as_widget(attrs={"class": classes, **attributes}),
         "is_check": is_check,
     }
@@ -98,18 +110,21 @@ def ago(moment: datetime | None, otherwise: str = "never") -> SafeString:
     """How long ago, or how soon; the exact moment shows on hovering, in the reader's own time zone."""
     if moment is None:
         return format_html('<span class="text-secondary">{}</span>', otherwise)
-    local = localtime(moment)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
-        local.isoformat(timespec="seconds"),
-        local.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        naturaltime(moment).split(",")[0] + (" ago" if _past_with_detail(moment) else ""),
+        moment.isoformat(timespec="seconds"),
+        moment.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        _distance((timezone.now() - moment).total_seconds()),
     )
 
 
-def _past_with_detail(moment: datetime) -> bool:
-    words = naturaltime(moment)
-    return "," in words and words.endswith("ago")
+def _distance(seconds: float) -> str:
+    for length, unit in _UNITS:
+        if abs(seconds) >= length:
+            count = int(abs(seconds) // length)
+            words = f"{count} {unit}{'' if count == 1 else 's'}"
+            return f"{words} ago" if seconds > 0 else f"in {words}"
+    return "just now" if seconds >= 0 else "in a moment"
 
 
 @register.inclusion_tag("parts/column.html", takes_context=True)
@@ -126,6 +141,12 @@ def column(context: template.Context, label: str, key: str, classes: str = "") -
         "is_descending": is_descending,
         "next_sort": f"-{key}" if is_current and not is_descending else key,
     }
+
+
+@register.filter
+def first_line(text: str) -> str:
+    """The first line of a longer text."""
+    return text.strip().partition("\n")[0]
 
 
 @register.filter
