@@ -143,6 +143,9 @@ class Children:
                 self._show(key.data)
             else:
                 self._note_signals(self._signals.recv(64))
+        if self._output.has_hung_up():
+            # As `ssh -t … make run` does, whose only process to be told with a signal is make, which ignores it.
+            self._note_signals(bytes([signal.SIGHUP]))
         self._each_turn()
 
     def _note_signals(self, numbers: bytes) -> None:

@@ -14,8 +14,9 @@ class ConsoleOutput:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._is_terminal = stream.isatty()
         # https://no-color.org
-        self._coloured = stream.isatty() and not os.environ.get("NO_COLOR")
+        self._coloured = self._is_terminal and not os.environ.get("NO_COLOR")
 
     def line(self, part: str, text: str) -> None:
         """Write a line of a part's output."""
@@ -34,6 +35,6 @@ class ConsoleOutput:
             # Nobody reads any more. The platform goes on, and the interpreter must not stumble over it at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
-    def bold(self, text: str) -> str:
-        """The text, to stand out where that is possible."""
-        return f"\x1b[1m{text}\x1b[0m" if self._coloured else text
+    def has_hung_up(self) -> bool:
+        """Whether this was a terminal, which is gone."""
+        return self._is_terminal and not self._stream.isatty()

@@ -186,6 +186,16 @@ def test_a_reader_that_goes_away_does_not_end_the_platform(tmp_path: Path) -> No
         assert process.stderr.read() == ""
 
 
+def test_a_terminal_that_goes_away_ends_everything(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    with subprocess.Popen([sys.executable, str(PROGRAM), str(tmp_path), "web", FOREVER], stdout=theirs) as process:
+        os.close(theirs)
+        found = wait_until(lambda: re.search(rb"^child web (\d+)", os.read(ours, 4096)), seconds=10, what="web lives")
+        os.close(ours)
+        assert process.wait(timeout=20) == 0
+    assert not lives(int(found[1]))
+
+
 def test_two_launchers_do_not_share_a_state_folder(tmp_path: Path, launched: list[SmallLauncher]) -> None:
     first = _launch(launched, tmp_path, "web", FOREVER)
     first.child("web")
