@@ -37,8 +37,11 @@ def main() -> int:
         _run(_settings(), begun)
     except AskedToEnd:
         return 0
-    except (CannotStart, ChildEnded) as error:
-        print(f"Polygraft stopped. {error}", file=sys.stderr)
+    except CannotStart as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ChildEnded as error:
+        print(f"Everything was stopped, since {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -117,7 +117,7 @@ class Children:
                 self._show(child)
                 raise ChildEnded(child.obituary())
         if self._guard.poll() is not None:
-            raise ChildEnded("The guard ended, without which a killed launcher would leave processes behind.")
+            raise ChildEnded("the guard ended, without which a killed launcher would leave processes behind.")
 
     def _end(self, child: Child, deadline: float) -> None:
         """End one child: politely until the deadline, or until a second Ctrl-C."""

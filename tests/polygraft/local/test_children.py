@@ -163,7 +163,7 @@ def test_a_killed_guard_ends_everything(tmp_path: Path, launched: list[SmallLaun
     (guard,) = family(launcher.process.pid) - family(child) - {launcher.process.pid}
     os.kill(guard, signal.SIGKILL)
     assert launcher.ends() == 1
-    assert "The guard ended" in launcher.output()
+    assert "the guard ended" in launcher.output()
     assert not lives(child)
 
 
