@@ -31,8 +31,13 @@ class Fleet:
         self._changed = asyncio.Event()
         self._doubtful_until = 0.0
 
-    def look_again(self) -> None:
-        """Read the registry soon, because it changed."""
+    def drop(self) -> None:
+        """The registry has changed: read it again soon."""
+        self._changed.set()
+
+    def connected(self, connected: bool) -> None:
+        """Redis may have come back without its memory: doubt what is missing there."""
+        self._doubtful_until = time.monotonic() + STALE_SECONDS
         self._changed.set()
 
     async def refresh(self) -> None:

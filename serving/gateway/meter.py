@@ -39,10 +39,9 @@ MAX_WAITING = 10_000
 class Meter:
     """The queue of records and the task that empties it."""
 
-    def __init__(self, client: redis.asyncio.Redis, spool: Spool, *, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(self, client: redis.asyncio.Redis, spool: Spool) -> None:
         self._client = client
         self._spool = spool
-        self._max_waiting = max_waiting
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
         self._next_replay = 0.0
@@ -85,7 +84,7 @@ class Meter:
                 await self._send(batch)
             except (RedisError, OSError) as error:
                 USAGE_WAITING.set(len(self._waiting))
-                if len(self._waiting) > self._max_waiting:
+                if len(self._waiting) > MAX_WAITING:
                     log.warning("usage.spooled", records=len(self._waiting), reason=str(error))
                     records = list(self._waiting)
                     # On a thread, since a disk can be slow. What it does not take stays here.

@@ -52,10 +52,14 @@ class Parts:
             await asyncio.gather(self._life, return_exceptions=True)
 
     async def _live(self) -> None:
-        listeners: dict[Change, Listener] = {Change.GRANTS: self.authentication, Change.MODELS: self.catalogue}
+        listeners: dict[Change, Listener] = {
+            Change.GRANTS: self.authentication,
+            Change.MODELS: self.catalogue,
+            Change.ENGINES: self.fleet,
+        }
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_keep(lambda: watch(self._redis, listeners, self.fleet.look_again)))
+                group.create_task(_keep(lambda: watch(self._redis, listeners)))
                 group.create_task(_keep(self.fleet.run))
                 group.create_task(_keep(self.meter.run))
         finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import redis.asyncio
@@ -19,25 +19,23 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
 
 
 class Listener(Protocol):
-    """What caches something that others may change."""
+    """What remembers something that others may change."""
 
     def drop(self) -> None:
-        """Forget everything."""
+        """It has changed."""
 
     def connected(self, connected: bool) -> None:
-        """Begin or cease to count on `drop` being called."""
+        """From now on `drop` is called on changes, or cannot be. In between changes may have been missed."""
 
 
-async def watch(
-    client: redis.asyncio.Redis, listeners: Mapping[Change, Listener], on_engines: Callable[[], None]
-) -> None:
+async def watch(client: redis.asyncio.Redis, listeners: Mapping[Change, Listener]) -> None:
     """Pass announcements on, until cancelled.
 
     Args:
         client: a client that does not reconnect by itself: what was announced meanwhile would be missed unnoticed.
-        listeners: whose cache each change concerns.
-        on_engines: called when the engine registry has changed.
+        listeners: who is told of each change.
     """
+    by_word = {change.value.encode(): listener for change, listener in listeners.items()}
     delay = _FIRST_DELAY
     connected = False
     while True:
@@ -57,9 +55,8 @@ async def watch(
                     if message["type"] == "subscribe":
                         connected, delay = True, _FIRST_DELAY
                         _tell(listeners, connected=True)
-                        on_engines()
-                    elif message["type"] == "message":
-                        _pass_on(message["data"], listeners, on_engines)
+                    elif message["type"] == "message" and message["data"] in by_word:
+                        by_word[message["data"]].drop()
         except (RedisError, OSError) as error:
             if connected:
                 log.warning("announcements.lost", reason=str(error))
@@ -72,12 +69,3 @@ async def watch(
 def _tell(listeners: Mapping[Change, Listener], *, connected: bool) -> None:
     for listener in listeners.values():
         listener.connected(connected)
-
-
-def _pass_on(announced: bytes, listeners: Mapping[Change, Listener], on_engines: Callable[[], None]) -> None:
-    if announced == Change.ENGINES.value.encode():
-        on_engines()
-        return
-    for change, listener in listeners.items():
-        if announced == change.value.encode():
-            listener.drop()

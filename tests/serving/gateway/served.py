@@ -31,7 +31,9 @@ class Served:
 
     def __init__(self, *, lifespan: str = "on") -> None:
         self.gateway = Gateway()
-        settings = uvicorn.Config(self.gateway, port=0, log_config=None, lifespan=lifespan, timeout_graceful_shutdown=2)  # type: ignore[arg-type]  # a literal
+        settings = uvicorn.Config(
+            self.gateway, port=0, log_config=None, proxy_headers=False, lifespan=lifespan, timeout_graceful_shutdown=2
+        )  # type: ignore[arg-type]  # a literal
         self.server = uvicorn.Server(settings)
         self.clients: list[httpx.Client] = []
         self.thread = threading.Thread(target=self.server.run, daemon=True)

@@ -1,0 +1,237 @@
+"""One usage record per request, whatever becomes of the request, of Redis and of the gateway."""
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import redis
+
+from cast import Cast
+from deadline import wait_until
+from polygraft import live
+from polygraft.conf import config
+from polygraft.live import redis_client
+from serving.gateway.meter import STREAM
+from serving.gateway.spool import Spool
+from serving.models import UsageRecord
+from serving.usage import usage_store
+
+from .served import CHAT, Engines, Served, one_usage_record, question, usage_records
+
+Serve = Callable[..., Served]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("asks_for_usage", [False, True])
+def test_a_finished_request_is_recorded_with_the_engines_own_count(
+    client: httpx.Client, cast: Cast, stream: bool, asks_for_usage: bool
+) -> None:
+    options = {"stream_options": {"include_usage": True}} if stream and asks_for_usage else {}
+    answer = client.post(CHAT, json=question(stream=stream, **options))
+    record = one_usage_record()
+    version = cast.adapter.versions.get(number=1)
+    assert record == {
+        "request_id": answer.headers["x-request-id"],
+        "at": pytest.approx(record["at"]),
+        "department_id": cast.support.pk,
+        "key_id": cast.key.pk,
+        "user_id": None,
+        "endpoint": CHAT,
+        "model": "support-bot:1",
+        "base_model_id": cast.base_model.pk,
+        "adapter_version_id": version.pk,
+        "engine_kind": "llamacpp",
+        "engine_id": record["engine_id"],
+        "outcome": "finished",
+        "status": 200,
+        "streamed": stream,
+        "prompt_tokens": 7,
+        "cached_tokens": 1,
+        "completion_tokens": 8,
+        "first_token_ms": record["first_token_ms"],
+        "duration_ms": record["duration_ms"],
+    }
+    assert (record["first_token_ms"] is not None) == stream
+    assert 0 < (record["first_token_ms"] or record["duration_ms"]) <= record["duration_ms"] < 5000
+
+
+def test_the_records_fit_the_database(client: httpx.Client, cast: Cast) -> None:
+    client.post(CHAT, json=question())
+    client.post(CHAT, json=question("never-was"))
+    client.get("/v1/models")
+    wait_until(lambda: len(usage_records()) == 3, seconds=5, what="three records arrive")
+    usage_store()
+    outcomes = {record.model: (record.outcome, record.status) for record in UsageRecord.objects.all()}
+    assert outcomes == {"support-bot:1": ("finished", 200), "never-was": ("refused", 404), "": ("finished", 200)}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "model"),
+    [(b"{", 400, ""), (orjson.dumps(question(n=99)), 400, ""), (orjson.dumps(question("no")), 404, "no")],
+)
+def test_a_refused_request_is_recorded(client: httpx.Client, cast: Cast, body: bytes, status: int, model: str) -> None:
+    client.post(CHAT, content=body)
+    record = one_usage_record()
+    assert (record["outcome"], record["status"], record["model"]) == ("refused", status, model)
+    assert record["department_id"] == cast.support.pk
+    assert record["completion_tokens"] == 0
+
+
+def test_who_has_no_key_is_on_nobodys_account(client: httpx.Client, cast: Cast) -> None:
+    assert httpx.post(f"{client.base_url}{CHAT}", json=question()).status_code == 401
+    client.post(CHAT, json=question())
+    assert one_usage_record()["status"] == 200
+
+
+def test_one_request_id_sent_twice_makes_two_records_that_both_can_be_found_by_it(client: httpx.Client) -> None:
+    for _ in range(2):
+        client.post(CHAT, json=question(), headers={"x-request-id": "mine-" + "0" * 59})
+    ids = wait_until(lambda: [r["request_id"] for r in usage_records()][1:] and usage_records(), seconds=5, what="two")
+    found = {record["request_id"] for record in ids}
+    assert len(found) == 2
+    assert all(request_id.startswith("mine-0000") and len(request_id) <= 64 for request_id in found)
+
+
+@pytest.fixture
+def other_redis(tmp_path: Path) -> Iterator["OtherRedis"]:
+    """A Redis of this test's own, for gateways started from now on, that can be stopped and started."""
+    server = OtherRedis(tmp_path)
+    usual, config().redis_url = config().redis_url, server.url
+    redis_client.cache_clear()
+    server.start()
+    yield server
+    server.stop()
+    redis_client().close()
+    # Not by monkeypatch: what else is undone after this test must find the usual Redis again.
+    config().redis_url = usual
+    redis_client.cache_clear()
+
+
+class OtherRedis:
+    """A Redis without memory: what it knew is gone when it stops."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        assert program is not None
+        socket = folder / "other.sock"
+        self.url = f"unix://{socket}"
+        self.command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.answers, seconds=10, what="the other Redis answers")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=10)
+            self.process = None
+
+    def answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError):
+            return bool(live.redis_client().ping())
+        return False
+
+
+def spooled() -> list[dict[str, Any]]:
+    """What lies on disk."""
+    files = sorted((config().home / "spool").glob("usage-*.jsonl"))
+    return [orjson.loads(line) for file in files for line in file.read_bytes().splitlines()]
+
+
+def test_while_redis_is_away_requests_are_answered_and_their_records_wait(
+    other_redis: OtherRedis, cast: Cast, engines: Engines, serve: Serve
+) -> None:
+    engines.start()
+    client = serve().client(cast.secret)
+    assert client.post(CHAT, json=question()).status_code == 200
+    wait_until(lambda: len(usage_records()) == 1, seconds=5, what="the first record arrives")
+    other_redis.stop()
+    sent = [client.post(CHAT, json=question(stream=number % 2 == 0)) for number in range(20)]
+    assert {answer.status_code for answer in sent} == {200}
+    other_redis.start()
+    records = wait_until(lambda: len(usage_records()) == 20 and usage_records(), seconds=10, what="the others arrive")
+    assert [record["request_id"] for record in records] == [answer.headers["x-request-id"] for answer in sent]
+    # The engine has not been entered again, as its agent would do; it is believed to live all the same.
+    assert client.post(CHAT, json=question()).status_code == 200
+
+
+def test_when_too_many_wait_they_go_to_disk_and_come_back(
+    other_redis: OtherRedis, cast: Cast, engines: Engines, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.gateway.meter.MAX_WAITING", 5)
+    engines.start()
+    client = serve().client(cast.secret)
+    other_redis.stop()
+    sent = [client.post(CHAT, json=question()).headers["x-request-id"] for _ in range(12)]
+    wait_until(spooled, seconds=10, what="records lie on disk")
+    other_redis.start()
+    wait_until(lambda: len(usage_records()) >= 12, seconds=10, what="all records arrive")
+    assert sorted(record["request_id"] for record in usage_records()) == sorted(sent)
+    wait_until(lambda: not spooled(), seconds=5, what="the disk is clean")
+
+
+def test_a_gateway_that_ends_while_redis_is_away_leaves_its_records_to_the_next(
+    other_redis: OtherRedis, cast: Cast, engines: Engines
+) -> None:
+    engines.start()
+    with Served() as served:
+        client = served.client(cast.secret)
+        assert client.post(CHAT, json=question()).status_code == 200
+        other_redis.stop()
+        sent = [client.post(CHAT, json=question()).headers["x-request-id"] for _ in range(3)]
+    assert {record["request_id"] for record in spooled()} >= set(sent)
+    other_redis.start()
+    with Served():
+        wait_until(lambda: len(usage_records()) >= 3, seconds=5, what="the next gateway brings them")
+    assert {record["request_id"] for record in usage_records()} >= set(sent)
+    assert spooled() == []
+
+
+def test_a_gateway_that_ends_takes_its_last_records_to_redis(cast: Cast, engines: Engines) -> None:
+    engines.start()
+    with Served() as served:
+        client = served.client(cast.secret)
+        for _ in range(5):
+            client.post(CHAT, json=question())
+    assert len(usage_records()) == 5
+    assert spooled() == []
+
+
+def test_a_gateway_without_lifespan_takes_its_last_records_to_redis_too(cast: Cast, engines: Engines) -> None:
+    engines.start()
+    with Served(lifespan="off") as served:
+        assert served.client(cast.secret).post(CHAT, json=question()).status_code == 200
+    assert len(usage_records()) == 1
+
+
+def test_of_two_processes_only_one_takes_up_a_file(tmp_path: Path) -> None:
+    Spool(tmp_path).write([b"1", b"2"])
+    with Spool(tmp_path).claim() as first, Spool(tmp_path).claim() as second:
+        assert first == [b"1", b"2"]
+        assert second is None
+    with Spool(tmp_path).claim() as third:
+        assert third is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_whose_taking_up_failed_stays(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.write([b"1"])
+    with contextlib.suppress(OSError), spool.claim():
+        raise OSError("Redis went away.")
+    with spool.claim() as records:
+        assert records == [b"1"]
+
+
+def test_the_stream_has_the_name_that_the_consumer_reads() -> None:
+    from serving import usage
+
+    assert usage.STREAM == STREAM
