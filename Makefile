@@ -5,6 +5,8 @@ BIN := .venv/bin
 ARGS ?=
 # Checks load Django's settings, which make the state folder; theirs is not the one that `make run` uses.
 CHECK := POLYGRAFT_HOME=$(CURDIR)/.venv/checks $(BIN)
+NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-venv
+BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup test lint types migrations imports format clean
@@ -13,11 +15,11 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start everything on this machine, with a demo; Ctrl-C stops it
-	@$(PYTHON) platform/bootstrap.py
+	@$(BOOTSTRAP)
 	@exec $(BIN)/python -m polygraft.local --parent $$PPID
 
 setup: ## Install everything for development, and the pre-commit hooks' tools
-	@$(PYTHON) platform/bootstrap.py --for-tests
+	@$(BOOTSTRAP) --for-tests
 
 test: setup ## Run every check and every test, as CI does; ARGS are pytest's
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types migrations imports

@@ -255,6 +255,7 @@ def main(argv: list[str]) -> int:
         fcntl.flock(checkout, fcntl.LOCK_EX)  # `make run` and `make test` may be started at the same time
         if not any(VENV.glob("lib/python*/site-packages/llama_cpp")):
             # What would stop set-up or the launcher minutes later.
+            suitable_python()
             require_compiler()
             require_disk()
             if not arguments.for_tests:
