@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from serving import tasks
+from serving.background import reconciliation_request
 from serving.engines.kinds import EngineKind
 from serving.engines.options import option_problems
 from serving.models import BaseModel, Deployment
@@ -32,7 +32,7 @@ def deployment_create(
     deployment.full_clean()
     deployment.save()
     audit_record(action="deployment.create", target=str(deployment), by=by, replicas=replicas, options=options)
-    transaction.on_commit(tasks.reconcile_deployments.delay)
+    transaction.on_commit(reconciliation_request)
     return deployment
 
 
@@ -43,7 +43,7 @@ def deployment_scale(*, deployment: Deployment, replicas: int, by: User | None) 
     deployment.full_clean()
     deployment.save(update_fields=["replicas"])
     audit_record(action="deployment.scale", target=str(deployment), by=by, before=before, after=replicas)
-    transaction.on_commit(tasks.reconcile_deployments.delay)
+    transaction.on_commit(reconciliation_request)
 
 
 @transaction.atomic

@@ -12,7 +12,6 @@ from django.db import transaction
 from django.db.models import Max
 
 from polygraft.conf import config
-from serving import tasks
 from serving.adapters.archive import unpack
 from serving.adapters.base_spec import UnsupportedBase
 from serving.adapters.convert_gguf import convert
@@ -21,6 +20,7 @@ from serving.adapters.lifecycle import version_claim, version_reject, version_st
 from serving.adapters.limits import Limits
 from serving.adapters.report import Rejected, Report
 from serving.adapters.validate import validate
+from serving.background import intake_request
 from serving.base_models import base_spec
 from serving.models import Adapter, AdapterVersion, BaseModel
 from tenants.audit import audit_record
@@ -60,14 +60,14 @@ def adapter_upload(
             # A folder of this number is left from an upload whose transaction failed, so nothing refers to it.
             shutil.rmtree(waiting, ignore_errors=True)
             staged.rename(waiting)
-            transaction.on_commit(lambda: tasks.take_in_version.delay(version.pk))
+            transaction.on_commit(lambda: intake_request(version.pk))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return version
 
 
 def version_take_in(version_id: int) -> None:
-    """Check an uploaded version, then store and convert it, or refuse it with a report; running it twice is harmless."""
+    """Check an uploaded version, then store and convert it, or refuse it with a report; twice does no harm."""
     version = version_claim(version_id)
     if version is None:
         return

@@ -5,12 +5,12 @@ from typing import Any
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from polygraft.live import redis_client
 from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from polygraft.live import redis_client
 from serving.api.serializers import (
     BaseModelAdminSerializer,
     BaseModelSerializer,

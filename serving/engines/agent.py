@@ -7,8 +7,11 @@ import structlog
 from celery import bootsteps
 from celery.worker import WorkController
 from django.db import close_old_connections, connections
+
 from polygraft.conf import config
 from polygraft.live import Change, announce, changes, redis_client
+from serving.background import reconciliation_request
+from serving.engines.supervisor import Supervisor
 
 _TICK_SECONDS = 1.0
 _STOP_SECONDS = 8.0
@@ -43,14 +46,13 @@ class NodeAgent(bootsteps.StartStopStep):
     terminate = stop
 
     def _run(self) -> None:
-        from serving.engines.supervisor import Supervisor
-
         supervisor: Supervisor | None = None
         while not self._stopping.is_set():
             try:
                 if supervisor is None:
                     supervisor = Supervisor(config().node_name, redis_client())
-                    self._announce_node(supervisor)
+                    supervisor.tick()  # the node is alive, so that the reconciler may place engines here
+                    reconciliation_request()
                 for _ in changes(poll_seconds=_TICK_SECONDS):
                     if self._stopping.is_set():
                         break
@@ -62,9 +64,3 @@ class NodeAgent(bootsteps.StartStopStep):
         if supervisor is not None:
             supervisor.stop(_STOP_SECONDS)
         connections.close_all()
-
-    def _announce_node(self, supervisor: Any) -> None:
-        from serving.tasks import reconcile_deployments
-
-        supervisor.tick()
-        reconcile_deployments.delay()

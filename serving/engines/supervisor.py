@@ -8,9 +8,9 @@ from pathlib import Path
 import redis
 import structlog
 from django.utils import timezone
+
 from polygraft.conf import config
 from polygraft.live import Change, announce
-
 from serving.adapters.lifecycle import version_make_ready, version_reject
 from serving.adapters.node_copies import NodeCopies
 from serving.adapters.probe_report import probe_failed

@@ -1,0 +1,13 @@
+"""Asks for background work by the names of its tasks, so that services need not know who runs them."""
+
+from celery import current_app
+
+
+def intake_request(version_id: int) -> None:
+    """Have an uploaded version examined, by whichever worker is free."""
+    current_app.send_task("serving.tasks.take_in_version", args=[version_id])
+
+
+def reconciliation_request() -> None:
+    """Have the engines compared with the deployments now, rather than at the next beat."""
+    current_app.send_task("serving.tasks.reconcile_deployments")
