@@ -5,10 +5,16 @@ import os
 import redis
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from polygraft.live import redis_client
+from tenants.access import Right, may
+from tenants.models import User
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -33,10 +39,28 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "ok"})
 
 
-def metrics(request: HttpRequest) -> HttpResponse:
+class MayReadMetrics(BasePermission):
+    """Scrapers on this machine, and people who may see the platform; metrics name departments."""
+
+    message = "Scrape from this machine, or send the management token of an admin or auditor."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """A forwarded request comes from elsewhere, however near the proxy is."""
+        if request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1") and "HTTP_X_FORWARDED_FOR" not in request.META:
+            return True
+        return isinstance(request.user, User) and may(request.user, Right.PLATFORM_VIEW)
+
+
+class Metrics(APIView):
     """Prometheus metrics of every gateway process on this machine."""
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    permission_classes = [MayReadMetrics]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        """The text format, version 0.0.4."""
+        registry = REGISTRY
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
