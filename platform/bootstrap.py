@@ -47,7 +47,7 @@ class Progress:
     """What a slow step shows: one ticking line on a terminal, a line every 30 seconds elsewhere."""
 
     def __init__(self, title: str) -> None:
-        self.activity = ""
+        self.activity = "at work"
         self._begun = self._told = time.monotonic()
         self._on_terminal = sys.stdout.isatty()
         print(f"• {title} …", flush=True)
@@ -163,6 +163,8 @@ def needed_extras(*, for_tests: bool) -> set[str]:
         extras.add("postgres")
     if redis_on_path() is None and (for_tests or not os.environ.get("REDIS_URL")):
         extras.add("redis-server")
+    if not _front_end_is_current() and not _has_node():
+        extras.add("node")
     return extras
 
 
@@ -206,21 +208,28 @@ def install_python_packages(extras: set[str]) -> None:
 
 def install_front_end() -> None:
     """Make `node_modules` hold what the lock file says; there is nothing to do if it does already."""
-    stamp = NODE_MODULES / ".polygraft-setup"
-    wanted = _fingerprint(ROOT / "package.json", ROOT / "package-lock.json")
-    if stamp.exists() and stamp.read_text() == wanted:
+    if _front_end_is_current():
         return
     path = os.environ["PATH"]
-    if not _has_node():
-        install_python_packages({"node"})
-        path = f"{VENV / 'bin'}:{path}"
     run_step(
         "Installing front-end packages",
         ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         log_path=VENV / "npm.log",
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path if _has_node() else f"{VENV / 'bin'}:{path}"},
     )
-    stamp.write_text(wanted)
+    _front_end_stamp().write_text(_front_end_fingerprint())
+
+
+def _front_end_stamp() -> Path:
+    return NODE_MODULES / ".polygraft-setup"
+
+
+def _front_end_fingerprint() -> str:
+    return _fingerprint(ROOT / "package.json", ROOT / "package-lock.json")
+
+
+def _front_end_is_current() -> bool:
+    return _front_end_stamp().exists() and _front_end_stamp().read_text() == _front_end_fingerprint()
 
 
 def _has_node() -> bool:

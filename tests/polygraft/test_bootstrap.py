@@ -93,7 +93,9 @@ def test_a_compiler_by_another_name_is_a_compiler(path: Path, monkeypatch: pytes
     bootstrap.require_compiler()
 
 
-def test_redis_comes_from_a_package_only_where_there_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_comes_from_a_package_only_where_there_is_none(
+    checkout: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "redis-server" in bootstrap.needed_extras(for_tests=False)
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
     assert "redis-server" not in bootstrap.needed_extras(for_tests=False)
@@ -140,10 +142,10 @@ def test_front_end_packages_are_installed_once(checkout: Path, path: Path) -> No
     _program(
         path / "npm", f'[ "$1" = --version ] || {{ echo "$@" >> {checkout}/npm; /bin/mkdir {checkout}/node_modules; }}'
     )
+    assert "node" not in bootstrap.needed_extras(for_tests=False)
     bootstrap.install_front_end()
     bootstrap.install_front_end()
     assert (checkout / "npm").read_text() == "ci --ignore-scripts --no-audit --no-fund\n"
-    assert _installs(checkout) == []
 
 
 @pytest.mark.parametrize("version", [None, "v16.20.0"])
@@ -152,11 +154,11 @@ def test_node_comes_from_a_package_where_there_is_none_or_an_old_one(
 ) -> None:
     if version is not None:
         _program(path / "node", f"echo {version}")
-        _program(path / "npm", "true")
+        _program(path / "npm", "exit 1")
     _program(checkout / ".venv" / "bin" / "npm", f"/bin/mkdir {checkout}/node_modules")
+    assert "node" in bootstrap.needed_extras(for_tests=False)
     bootstrap.install_front_end()
-    assert _installs(checkout) == ["node"]
-    assert (checkout / "node_modules" / ".polygraft-setup").exists()
+    assert "node" not in bootstrap.needed_extras(for_tests=False)
 
 
 def test_a_busy_port_stops_set_up_before_anything_slow(
@@ -174,4 +176,4 @@ def test_tests_need_no_port(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("POLYGRAFT_PORT", str(server.getsockname()[1]))
         assert bootstrap.main(["--for-tests"]) == 0
-    assert _installs(checkout) == ["dev"]
+    assert "dev" in _installs(checkout)[0].split(",")
