@@ -45,11 +45,16 @@ class Meter:
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
         self._next_replay = 0.0
+        self._closed = False
 
     def record(self, call: Call) -> None:
         """Put a call that has ended on its department's account."""
-        self._waiting.append(_record(call))
-        self._arrived.set()
+        if self._closed:
+            # A request that a server cut off after it had said goodbye.
+            self._write([_record(call)])
+        else:
+            self._waiting.append(_record(call))
+            self._arrived.set()
 
     async def run(self) -> None:
         """Move records to Redis until cancelled."""
@@ -68,13 +73,14 @@ class Meter:
             await asyncio.sleep(_GATHER_SECONDS)
 
     async def farewell(self) -> None:
-        """Move what is left, to Redis if it answers at once, to disk otherwise."""
+        """Move what is left, to Redis if it answers at once, to disk otherwise; what comes later goes to disk."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await self._empty()
-        records, self._waiting = list(self._waiting), deque()
-        if records:
-            self._write(records)
+        self._closed = True
+        if self._waiting:
+            self._write(list(self._waiting))
+            self._waiting.clear()
 
     async def _empty(self) -> bool:
         """Send everything that waits; returns whether Redis took it."""

@@ -1,5 +1,6 @@
 """One usage record per request, whatever becomes of the request, of Redis and of the gateway."""
 
+import asyncio
 import contextlib
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from deadline import wait_until
 from polygraft import live
 from polygraft.conf import config
 from polygraft.live import redis_client
+from serving import usage
+from serving.gateway.app import Gateway
 from serving.gateway.meter import STREAM
 from serving.gateway.spool import Spool
 from serving.models import UsageRecord
@@ -212,6 +215,36 @@ def test_a_gateway_without_lifespan_takes_its_last_records_to_redis_too(cast: Ca
     assert len(usage_records()) == 1
 
 
+async def test_a_request_that_is_cut_off_after_the_gateway_has_ended_is_recorded_on_disk(cast: Cast) -> None:
+    gateway = Gateway()
+    lifespan: asyncio.Queue[str] = asyncio.Queue()
+
+    async def next_phase() -> dict[str, Any]:
+        return {"type": await lifespan.get()}
+
+    async def ignore(message: Any) -> None:
+        pass
+
+    async def body_that_never_comes() -> dict[str, Any]:
+        waiting.set()
+        await asyncio.Event().wait()
+        return {}
+
+    waiting = asyncio.Event()
+    life = asyncio.create_task(gateway({"type": "lifespan"}, next_phase, ignore))
+    await lifespan.put("lifespan.startup")
+    headers = [(b"x-api-key", cast.secret.encode())]
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers}
+    request = asyncio.create_task(gateway(scope, body_that_never_comes, ignore))
+    async with asyncio.timeout(5):
+        await waiting.wait()
+        await lifespan.put("lifespan.shutdown")
+        await life
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    assert [(record["outcome"], record["status"]) for record in spooled()] == [("aborted", 499)]
+
+
 def test_of_two_processes_only_one_takes_up_a_file(tmp_path: Path) -> None:
     Spool(tmp_path).write([b"1", b"2"])
     with Spool(tmp_path).claim() as first, Spool(tmp_path).claim() as second:
@@ -232,6 +265,4 @@ def test_a_file_whose_taking_up_failed_stays(tmp_path: Path) -> None:
 
 
 def test_the_stream_has_the_name_that_the_consumer_reads() -> None:
-    from serving import usage
-
     assert usage.STREAM == STREAM
