@@ -10,7 +10,8 @@ from polygraft.local.redis_program import redis_on_path
 from serving.engines.process import free_port
 
 _HOST = "127.0.0.1"
-# Every write is in the kernel's hands before it is answered: nothing is lost when this process is killed.
+# Every write is in the kernel's hands before it is answered: nothing is lost when the server is killed. It is written
+# as commands, which every Redis and Valkey understands, whichever of them the next run finds.
 _CONFIGURATION = """\
 bind {host}
 port {port}
@@ -18,6 +19,7 @@ requirepass {password}
 dir {folder}
 appendonly yes
 appendfsync everysec
+aof-use-rdb-preamble no
 save ""
 loglevel warning
 """
