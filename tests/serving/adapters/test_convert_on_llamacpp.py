@@ -1,0 +1,153 @@
+"""Converted adapters do in llama.cpp what they do in Hugging Face: the shift of the logits points the same way."""
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+import pytest
+from adapter_factory import DEMO_ADAPTERS, SMOLLM2_GGUF, every_module_adapter
+
+from serving.adapters import convert_gguf
+from serving.adapters.base_spec import BaseSpec
+from serving.adapters.convert_gguf import convert
+
+REFERENCE = Path(__file__).with_name("reference_logits.npz")
+LEAST_COSINE = 0.99
+
+
+class LlamaCpp:
+    """The demo base model in llama.cpp, one prompt at a time."""
+
+    def __init__(self) -> None:
+        # llama.cpp keeps the pointer only.
+        self._quiet = llama_cpp.llama_log_callback(lambda *_: None)
+        llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        self._model = llama_cpp.llama_model_load_from_file(
+            str(SMOLLM2_GGUF).encode(), llama_cpp.llama_model_default_params()
+        )
+        parameters = llama_cpp.llama_context_default_params()
+        parameters.n_ctx = 256
+        parameters.n_threads = parameters.n_threads_batch = 2
+        self._context = llama_cpp.llama_init_from_model(self._model, parameters)
+        self._tokens = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
+
+    def logits(self, prompts: list[list[int]], adapter_file: Path | None = None) -> np.ndarray:
+        """Return the logits after each prompt (prompts × all tokens)."""
+        if adapter_file is None:
+            return np.stack([self._after(prompt) for prompt in prompts])
+        adapter = llama_cpp.llama_adapter_lora_init(self._model, str(adapter_file).encode())
+        assert adapter, f"llama.cpp does not load {adapter_file.name}"
+        one = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter)
+        llama_cpp.llama_set_adapters_lora(self._context, one, 1, (ctypes.c_float * 1)(1.0))
+        try:
+            return np.stack([self._after(prompt) for prompt in prompts])
+        finally:
+            llama_cpp.llama_set_adapters_lora(self._context, None, 0, None)
+            llama_cpp.llama_adapter_lora_free(adapter)
+
+    def close(self) -> None:
+        llama_cpp.llama_free(self._context)
+        llama_cpp.llama_model_free(self._model)
+
+    def _after(self, prompt: list[int]) -> np.ndarray:
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
+        tokens = (llama_cpp.llama_token * len(prompt))(*prompt)
+        assert llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(tokens, len(prompt))) == 0
+        logits = llama_cpp.llama_get_logits_ith(self._context, -1)
+        return np.ctypeslib.as_array(logits, (self._tokens,)).copy()
+
+
+class Reference:
+    """What Hugging Face computed, once, in float32 (demo/record_reference_logits.py)."""
+
+    def __init__(self) -> None:
+        with np.load(REFERENCE) as arrays:
+            self.vocabulary = arrays["vocabulary"]
+            self.prompts = [[int(token) for token in row if token >= 0] for row in arrays["prompts"]]
+            self.base = arrays["base"].astype(np.float32)
+            names = [*(path.name for path in DEMO_ADAPTERS), "every-module"]
+            self.shift = {name: arrays[name].astype(np.float32) for name in names}
+
+
+@pytest.fixture(scope="module")
+def llama() -> Iterator[LlamaCpp]:
+    llama = LlamaCpp()
+    yield llama
+    llama.close()
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return Reference()
+
+
+@pytest.fixture(scope="module")
+def base_logits(llama: LlamaCpp, reference: Reference) -> np.ndarray:
+    return llama.logits(reference.prompts)[:, reference.vocabulary]
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.vdot(one, other) / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def test_the_base_model_is_the_one_that_the_reference_was_recorded_from(
+    reference: Reference, base_logits: np.ndarray
+) -> None:
+    assert cosine(base_logits, reference.base) > 0.999
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measures how an adapter shifts the logits in llama.cpp."""
+
+    llama: LlamaCpp
+    reference: Reference
+    base_logits: np.ndarray
+    scratch: Path
+
+    def shift(self, adapter: Path) -> np.ndarray:
+        convert(adapter, BaseSpec.from_gguf(SMOLLM2_GGUF), self.scratch / "adapter.gguf")
+        logits = self.llama.logits(self.reference.prompts, self.scratch / "adapter.gguf")
+        return logits[:, self.reference.vocabulary] - self.base_logits
+
+
+@pytest.fixture
+def bench(llama: LlamaCpp, reference: Reference, base_logits: np.ndarray, tmp_path: Path) -> Bench:
+    return Bench(llama, reference, base_logits, tmp_path)
+
+
+@pytest.mark.parametrize("adapter", DEMO_ADAPTERS, ids=lambda path: path.name)
+def test_a_demo_adapter_shifts_the_logits_as_in_hugging_face(adapter: Path, bench: Bench) -> None:
+    expected = bench.reference.shift[adapter.name]
+    shift = bench.shift(adapter)
+    assert cosine(shift, expected) >= LEAST_COSINE
+    assert np.linalg.norm(shift) == pytest.approx(np.linalg.norm(expected), rel=0.05)
+
+
+@pytest.mark.parametrize("adapter", DEMO_ADAPTERS, ids=lambda path: path.name)
+def test_the_measure_shows_a_forgotten_permutation(
+    adapter: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert_gguf, "_interleaved", lambda values, _heads: values)
+    assert cosine(bench.shift(adapter), bench.reference.shift[adapter.name]) < LEAST_COSINE - 0.02
+
+
+def test_all_modules_rslora_and_patterns_of_rank_and_alpha_have_the_effect_that_peft_gives_them(bench: Bench) -> None:
+    adapter = every_module_adapter().write(bench.scratch / "every-module")
+    expected = bench.reference.shift["every-module"]
+    shift = bench.shift(adapter)
+    assert cosine(shift, expected) >= LEAST_COSINE
+    assert np.linalg.norm(shift) == pytest.approx(np.linalg.norm(expected), rel=0.05)
+
+
+@pytest.mark.parametrize("option", ["use_rslora", "alpha_pattern"])
+def test_the_measure_shows_a_forgotten_scale(option: str, bench: Bench) -> None:
+    adapter = every_module_adapter()
+    del adapter.config[option]
+    shift = bench.shift(adapter.write(bench.scratch / "every-module"))
+    expected = bench.reference.shift["every-module"]
+    assert cosine(shift, expected) < LEAST_COSINE
