@@ -40,21 +40,19 @@ def _entries(request: HttpRequest) -> list[Entry]:
         inside = url != "/" and request.path.startswith(url) and here != "try"
         return Entry(label, icon, url, is_current=here in (route, *also) or inside)
 
+    roles = set(user.memberships.values_list("role", flat=True))
     entries = [
         entry("Overview", "layout-dashboard", "overview"),
         entry("Departments", "building", "department-list", "department-new"),
-        entry("Playground", "message-2", "playground", "try"),
-        entry("Base models", "seedling", "base-model-list"),
     ]
+    if roles or may(user, Right.MODELS_TRY):
+        entries.append(entry("Playground", "message-2", "playground", "try"))
+    entries.append(entry("Base models", "seedling", "base-model-list"))
     if may(user, Right.PLATFORM_VIEW):
         entries.append(entry("Engines", "engine", "engine-list"))
     if may(user, Right.PLATFORM_MANAGE):
         entries.append(entry("Users", "users", "user-list"))
-    if _reads_audit(user):
+    if Role.OWNER in roles or may(user, Right.AUDIT_VIEW):
         entries.append(entry("Audit", "history", "audit"))
     entries.append(entry("API", "api", "api-docs"))
     return entries
-
-
-def _reads_audit(user: User) -> bool:
-    return may(user, Right.AUDIT_VIEW) or user.memberships.filter(role=Role.OWNER).exists()
