@@ -20,6 +20,7 @@ BATCH = 500
 # A batch whose worker died before it acknowledged is taken over by another after so long.
 _ABANDONED_MS = 60_000
 _RUN_SECONDS = 20.0
+_LONGEST_MODEL = UsageRecord._meta.get_field("model").max_length
 
 log = structlog.get_logger()
 
@@ -63,7 +64,10 @@ def _store(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
     events = []
     for entry_id, fields in entries:
         try:
-            events.append(orjson.loads(fields[b"record"]))
+            event = orjson.loads(fields[b"record"])
+            # A refused request's model is whatever its caller wrote.
+            event["model"] = event["model"].replace("\0", "")[:_LONGEST_MODEL]
+            events.append(event)
         except (KeyError, orjson.JSONDecodeError):
             log.error("usage event is unreadable and was dropped", entry=entry_id.decode())
     _forget_deleted(events)

@@ -84,3 +84,9 @@ def test_what_a_dead_worker_took_is_taken_over(cast: Cast, monkeypatch: pytest.M
     redis_client().xreadgroup("database", "dead", {STREAM: ">"})
     usage_store()
     assert UsageRecord.objects.count() == 1
+
+
+def test_a_model_name_as_long_as_its_caller_liked_stops_nothing(cast: Cast) -> None:
+    emit(cast, "r-1", model="\0" + "a" * 5000, outcome="refused", status=404)
+    usage_store()
+    assert UsageRecord.objects.get().model == "a" * 200
