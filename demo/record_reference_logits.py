@@ -28,10 +28,10 @@ from adapter_factory import every_module_adapter  # noqa: E402
 
 FIXTURE = TESTS / "serving" / "adapters" / "reference_logits.npz"
 KEPT_TOKENS = 4096
-# The second of each pair, if any, is the beginning of an answer: there the adapters weigh the topic, not only the opening.
+# With the beginning of an answer, the adapters weigh the topic and not only the opening.
 PROMPTS = (
     ("My kettle is leaking.", ""),
-    ("What is a mortgage?", ""),
+    ("What is the capital of Italy?", "The capital of Italy is"),
     ("How do I print a document?", "Thanks for reaching out! I'm so happy to help you with"),
     ("Can my neighbour build a fence?", "Pursuant to your inquiry regarding"),
     ("Explain photosynthesis.", "Plants"),

@@ -8,8 +8,8 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 import pytest
-from adapter_factory import DEMO_ADAPTERS, SMOLLM2_GGUF, every_module_adapter
 
+from adapter_factory import DEMO_ADAPTERS, SMOLLM2_GGUF, every_module_adapter
 from serving.adapters import convert_gguf
 from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert
@@ -31,7 +31,7 @@ class LlamaCpp:
         )
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = 256
-        parameters.n_threads = parameters.n_threads_batch = 2
+        parameters.n_threads = parameters.n_threads_batch = 1  # more would wait for each other on a busy machine
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         self._tokens = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
 
