@@ -48,7 +48,7 @@ def _fields(call: Call) -> dict[str, object]:
         "key_id": grant.key_id if grant is not None else None,
         "user_id": grant.user_id if grant is not None else None,
         "method": call.scope["method"],
-        "endpoint": call.endpoint[:200],
+        "path": call.path[:200],
         "model": target.name if target is not None else None,
         "engine": engine.kind if engine is not None else None,
         "engine_id": engine.id if engine is not None else None,

@@ -50,7 +50,7 @@ async def _list_models(parts: Parts, call: Call, grant: auth.Grant) -> None:
 
 
 async def _show_model(parts: Parts, call: Call, grant: auth.Grant) -> None:
-    model = await parts.catalogue.find_model(grant, call.endpoint.removeprefix(_ONE_MODEL))
+    model = await parts.catalogue.find_model(grant, call.path.removeprefix(_ONE_MODEL))
     await send_json(call, 200, orjson.dumps(model))
     call.outcome = "finished"
 
@@ -59,25 +59,26 @@ ENDPOINTS = {
     "/v1/chat/completions": Endpoint("POST", auth.Scope.INFERENCE, _complete),
     "/v1/completions": Endpoint("POST", auth.Scope.INFERENCE, _complete),
     "/v1/models": Endpoint("GET", auth.Scope.MODELS, _list_models),
-    "/v1/models/{id}": Endpoint("GET", auth.Scope.MODELS, _show_model),
+    f"{_ONE_MODEL}{{id}}": Endpoint("GET", auth.Scope.MODELS, _show_model),
 }
 
 
-def _endpoint(call: Call) -> Endpoint:
-    path, method = call.endpoint, call.scope["method"]
-    endpoint = ENDPOINTS.get(path)
-    if endpoint is None and path.startswith(_ONE_MODEL) and path != _ONE_MODEL:
-        endpoint = ENDPOINTS["/v1/models/{id}"]
+def _find_endpoint(call: Call) -> Endpoint:
+    path = call.path
+    name = f"{_ONE_MODEL}{{id}}" if path.startswith(_ONE_MODEL) and path != _ONE_MODEL else path
+    endpoint = ENDPOINTS.get(name)
     if endpoint is None:
-        raise UnknownEndpoint(f"There is no endpoint {path}. There are: {', '.join(ENDPOINTS)}.")
+        raise UnknownEndpoint(f"There is no endpoint {path[:200]}. There are: {', '.join(ENDPOINTS)}.")
+    call.endpoint = name
+    method = call.scope["method"]
     if method != endpoint.method:
-        raise MethodNotAllowed(method, path, endpoint.method)
+        raise MethodNotAllowed(method, name, endpoint.method)
     return endpoint
 
 
 async def _answer(parts: Parts, call: Call) -> None:
     try:
-        endpoint = _endpoint(call)
+        endpoint = _find_endpoint(call)
         grant = await parts.authentication.admit(call, endpoint.scope)
         await endpoint.answer(parts, call, grant)
     except GatewayError as error:

@@ -24,9 +24,10 @@ class ClientLeft(Exception):  # not an error: the caller may go away
 class Call:
     """A request and the account of it, which the meter reads in the end.
 
-    `outcome` is a value of `serving.models.Outcome`; `status` is the HTTP status that was sent, 499 when the client
-    left before any. Tokens are as the engine counted them. `arrived_at` is in Unix seconds, `duration` in seconds,
-    `started` and `first_token` are readings of `time.perf_counter`.
+    `endpoint` is the path, or its pattern where a part of it varies; "" until it is known to exist. `outcome` is a
+    value of `serving.models.Outcome`; `status` is the HTTP status that was sent, 499 when the client left before any.
+    Tokens are as the engine counted them. `arrived_at` is in Unix seconds, `duration` in seconds, `started` and
+    `first_token` are readings of `time.perf_counter`.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Call:
         "id",
         "model",
         "outcome",
+        "path",
         "prompt_tokens",
         "receive",
         "request_id",
@@ -62,7 +64,10 @@ class Call:
         self.send = send
         self.arrived_at = time.time()
         self.started = time.perf_counter()
-        self.endpoint: str = scope["path"]
+        path: str = scope["path"]
+        # A path with broken UTF-8 may hold surrogates, which no JSON and no database takes.
+        self.path = path if path.isascii() else path.encode("utf-8", "replace").decode()
+        self.endpoint = ""
         self.credential = b""
         self.content_length = 0
         self.grant: Grant | None = None

@@ -20,7 +20,11 @@ class BrokenOff(Exception):
 
 
 class Silent(Exception):
-    """The engine sent nothing for too long, or the client took nothing for too long."""
+    """The engine sent nothing for too long."""
+
+
+class Stalled(Exception):
+    """The client took nothing for too long."""
 
 
 class Connection(asyncio.Protocol):
@@ -105,7 +109,7 @@ class Connection(asyncio.Protocol):
         """The next bytes of the body, as many as have come; b"" at its end.
 
         Raises:
-            BrokenOff, Silent: the answer ends here, incomplete.
+            BrokenOff, Silent, Stalled: the answer ends here, incomplete.
         """
         while not self._pieces:
             if self._complete:
@@ -164,8 +168,7 @@ class Connection(asyncio.Protocol):
     def _check_silence(self) -> None:
         silence = self._loop.time() - self._last_byte
         if silence >= self._idle_timeout:
-            whose = "client took" if self._paused else "engine sent"
-            self._fail(Silent(f"The {whose} nothing for {self._idle_timeout:g} seconds."))
+            self._fail(Stalled() if self._paused else Silent())
         else:
             self._timer = self._loop.call_later(self._idle_timeout - silence, self._check_silence)
 

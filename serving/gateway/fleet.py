@@ -29,6 +29,8 @@ class Fleet:
         self.in_flight: Counter[str] = Counter()
         self._client = client
         self._changed = asyncio.Event()
+        # Nothing can be missing that was never seen.
+        self._connected = True
         self._doubtful_until = 0.0
 
     def drop(self) -> None:
@@ -36,18 +38,23 @@ class Fleet:
         self._changed.set()
 
     def connected(self, connected: bool) -> None:
-        """Redis may have come back without its memory: doubt what is missing there."""
-        self._doubtful_until = time.monotonic() + STALE_SECONDS
+        """Redis is away, or back: it may have lost its memory, and what is missing there is doubtful for a while."""
+        if not connected or not self._connected:
+            self._doubtful_until = time.monotonic() + STALE_SECONDS
+        self._connected = connected
         self._changed.set()
 
     async def refresh(self) -> None:
-        """Read the registry now. Never raises: without Redis the last snapshot stays."""
+        """Read the registry now. Never raises: when it cannot be read, the last snapshot stays."""
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 entries = await self._client.hgetall(ENGINES_KEY)
             found = parse_engines(entries)  # type: ignore[arg-type]  # bytes, as we decode nothing
         except (RedisError, OSError):
             self._doubtful_until = time.monotonic() + STALE_SECONDS
+            return
+        except Exception:
+            log.exception("registry.unreadable")
             return
         if time.monotonic() < self._doubtful_until:
             ids = {engine.id for engine in found}
@@ -61,8 +68,4 @@ class Fleet:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._changed.wait()
             self._changed.clear()
-            try:
-                await self.refresh()
-            except Exception:
-                # One entry that cannot be read must not end routing; the snapshot stays.
-                log.exception("registry.unreadable")
+            await self.refresh()

@@ -137,6 +137,8 @@ def _record(call: Call) -> bytes:
     """The fields of `serving.models.UsageRecord`, with ids for relations and `at` in Unix seconds."""
     grant, target, engine = call.grant, call.target, call.engine
     assert grant is not None  # noqa: S101  # for the type checker: only authenticated requests are recorded
+    # What a caller made up may hold characters that a database refuses, and a whole batch with them.
+    asked = call.model if call.model.isprintable() else ""
     return orjson.dumps(
         {
             "request_id": call.id,
@@ -144,8 +146,8 @@ def _record(call: Call) -> bytes:
             "department_id": grant.department_id,
             "key_id": grant.key_id,
             "user_id": grant.user_id,
-            "endpoint": call.endpoint[:64],
-            "model": target.name if target is not None else call.model,
+            "endpoint": call.endpoint,
+            "model": target.name if target is not None else asked,
             "base_model_id": target.base_model_id if target is not None else None,
             "adapter_version_id": target.adapter_version_id if target is not None else None,
             "engine_kind": engine.kind if engine is not None else "",

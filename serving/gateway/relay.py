@@ -9,9 +9,9 @@ import structlog
 
 from serving.gateway.auth import engine_cache_salt
 from serving.gateway.body import Wish
-from serving.gateway.call import Call
+from serving.gateway.call import Call, ClientLeft
 from serving.gateway.catalogue import Target
-from serving.gateway.connection import BrokenOff, Connection, Silent
+from serving.gateway.connection import BrokenOff, Connection, Silent, Stalled
 from serving.gateway.errors import (
     EngineFailed,
     EngineOverloaded,
@@ -54,6 +54,7 @@ class Relay:
         Raises:
             EngineRefused, EngineFailed, EngineTimeout: what the engine made of it.
             EngineOverloaded, ModelNotReady: every engine was passed over.
+            ClientLeft: the client has not taken anything for so long that the engine was let go.
         """
         assert call.grant is not None  # noqa: S101  # for the type checker
         body = wish.for_engine(target.engine_model, engine_cache_salt(call.grant.cache_salt))
@@ -77,6 +78,8 @@ class Relay:
                 broken_off, passed = True, "broken_off"
             except Silent as error:
                 raise EngineTimeout("The engine has been silent for too long. Ask again.") from error
+            except Stalled as error:
+                raise ClientLeft from error
             finally:
                 self._leave(engine.id)
             call.fallback = passed

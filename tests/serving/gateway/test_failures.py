@@ -7,15 +7,18 @@ from collections.abc import Callable
 import httpx
 import orjson
 import pytest
+from django.db import OperationalError
 
 from cast import Cast
 from deadline import wait_until
 from fake_engine import FakeEngine, Fault
 from polygraft.conf import config
+from polygraft.live import CHANNEL, redis_client
 
 from .served import ADAPTER_NAMES, CHAT, Engines, Served, one_usage_record, question
 
 Serve = Callable[..., Served]
+LONG_WORD = "x" * 4000
 
 
 def last_event(stream: str) -> dict[str, object]:
@@ -229,27 +232,43 @@ def test_a_client_that_leaves_within_its_body_is_on_the_account_too(cast: Cast, 
 def test_a_client_that_does_not_read_holds_the_engine_back_and_still_gets_everything(
     cast: Cast, engines: Engines, serve: Serve
 ) -> None:
-    engine = engines.start(tokens=100_000)
-    connection = send_raw(serve(), cast.secret, orjson.dumps(question(stream=True)))
+    engine = engines.start(tokens=20_000)
+    connection = send_raw(serve(), cast.secret, orjson.dumps(question(text=LONG_WORD, stream=True)))
     wait_until(lambda: engine.stats()["requests"] == 1, seconds=5, what="the engine works")
-    # 100,000 events are 20 MB: far more than all buffers on the way together.
+    # 20,000 such words are 80 MB: far more than all buffers on the way together.
     time.sleep(0.5)
     assert engine.stats()["completed"] == 0
     received = bytearray()
     while not received.endswith(b"0\r\n\r\n"):
         received += connection.recv(1_000_000)
     connection.close()
-    assert received.count(b'"content":"') == 100_001
+    assert received.count(b'"content":"') == 20_001
     assert b"data: [DONE]" in received
-    assert one_usage_record()["completion_tokens"] == 100_000
+    assert one_usage_record()["completion_tokens"] == 20_000
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_client_that_never_reads_does_not_keep_its_engine(cast: Cast, engines: Engines, serve: Serve) -> None:
-    engine = engines.start(tokens=200_000)
-    connection = send_raw(serve(), cast.secret, orjson.dumps(question(stream=True)))
-    wait_until(lambda: engine.stats()["aborted"] == 1, seconds=5, what="the engine is let go")
-    connection.close()
+    engine = engines.start(tokens=20_000)
+    with send_raw(serve(), cast.secret, orjson.dumps(question(text=LONG_WORD, stream=True))):
+        wait_until(lambda: engine.stats()["aborted"] == 1, seconds=20, what="the engine is let go")
+    assert one_usage_record()["outcome"] == "aborted"
+
+
+def test_while_the_database_is_away_the_cache_serves_and_the_rest_is_told_when_to_ask_again(
+    client: httpx.Client, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("No route to host.")
+
+    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, seconds=5, what="announcements arrive")
+    assert client.post(CHAT, json=question()).status_code == 200
+    monkeypatch.setattr("serving.gateway.auth.grant_resolve", away)
+    monkeypatch.setattr("serving.gateway.catalogue._read_shelf", away)
+    assert client.post(CHAT, json=question()).status_code == 200
+    answer = client.post(CHAT, json=question(), headers={"authorization": f"Bearer {cast.legal_secret}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_unavailable")
+    assert answer.headers["retry-after"] == "2"
 
 
 def test_a_defect_of_the_gateway_is_an_error_in_openais_shape(

@@ -14,7 +14,7 @@ from serving.gateway.errors import every_error
 from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
 from tenants.keys import key_create
 
-from .served import CHAT, Engines, Served, question
+from .served import CHAT, Engines, Served, one_usage_record, question
 
 Serve = Callable[..., Served]
 
@@ -216,6 +216,26 @@ def test_the_engines_complaint_reaches_the_caller_without_internals(cast: Cast, 
     error = error_of(answer)
     assert error["message"] == "`support-bot` from …: max_tokens is too large."
     assert error["code"] == "engine_refused"
+
+
+@pytest.mark.parametrize("name", [b"%ff%fe", b"%ed%a0%80", b"%00", b"a%0ab", b"x" * 5000, b"%e2%82%ac"])
+def test_an_odd_name_in_the_path_is_just_not_found(lonely_client: httpx.Client, name: bytes) -> None:
+    url = httpx.URL(str(lonely_client.base_url) + "/").copy_with(raw_path=b"/v1/models/" + name)
+    answer = lonely_client.get(url)
+    assert answer.status_code in (400, 404)
+    assert answer.status_code == 400 or error_of(answer)["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\nb", "\u202e", "’); DROP TABLE"])
+def test_an_odd_name_in_the_body_is_just_not_found_and_recorded(client: httpx.Client, cast: Cast, name: str) -> None:
+    answer = client.post(CHAT, json=question(name))
+    assert (answer.status_code, error_of(answer)["code"]) == (404, "model_not_found")
+    assert one_usage_record()["model"] in ("", name.strip() if name.isprintable() else "")
+
+
+def test_lone_surrogates_are_no_json(lonely_client: httpx.Client) -> None:
+    answer = lonely_client.post(CHAT, content=b'{"model": "\\ud800"}')
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid_body")
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
