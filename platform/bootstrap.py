@@ -193,6 +193,10 @@ def install_python_packages(extras: set[str]) -> None:
         if not _works(python, "-m", "venv", "--clear", str(VENV)):
             raise SetUpError(f"Python could not make {VENV}. This shows why: {python} -m venv --clear {VENV}")
     extras |= set(found["extras"])
+    if _has_python_headers():
+        extras.add("c-parser")
+    else:
+        print("• Python.h is not here (python3-dev brings it): gunicorn's parser in C is left out", flush=True)
     run_step(
         "Installing Python packages",
         [
@@ -239,6 +243,11 @@ def _has_node() -> bool:
     answer = subprocess.run(["node", "--version"], stdout=subprocess.PIPE, check=False).stdout.decode()
     match = re.match(r"v(\d+)\.", answer)
     return match is not None and int(match[1]) >= OLDEST_NODE
+
+
+def _has_python_headers() -> bool:
+    question = "import os, sysconfig; os.stat(os.path.join(sysconfig.get_config_var('INCLUDEPY'), 'Python.h'))"
+    return _works(str(VENV_PYTHON), "-c", question)
 
 
 def _works(*command: str) -> bool:

@@ -26,11 +26,15 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with an environment whose Python writes down what it is asked to do."""
+    """A checkout with an environment whose Python writes down what it is asked to do, and has no headers."""
     root = tmp_path / "checkout"
     python = root / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    _program(python, f'echo "$@" >> {root}/asked; [ ! -e {root}/fail ] || {{ echo no network; exit 1; }}')
+    _program(
+        python,
+        f'echo "$@" >> {root}/asked; [ ! -e {root}/fail ] || {{ echo no network; exit 1; }}; '
+        f'case "$*" in *Python.h*) [ -e {root}/headers ];; esac',
+    )
     for name in ("pyproject.toml", "constraints.txt", "package.json", "package-lock.json"):
         (root / name).touch()
     for name, value in (("ROOT", root), ("VENV", root / ".venv"), ("VENV_PYTHON", python)):
@@ -115,6 +119,16 @@ def test_what_is_installed_for_the_tests_is_kept_for_the_run(checkout: Path) -> 
     bootstrap.install_python_packages({"demo"})
     bootstrap.install_python_packages({"dev"})
     assert _installs(checkout) == ["dev", "demo,dev"]
+
+
+def test_the_parser_in_c_is_left_out_only_where_pythons_headers_are_missing(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bootstrap.install_python_packages({"demo"})
+    assert "python3-dev" in capsys.readouterr().out
+    (checkout / "headers").touch()
+    bootstrap.install_python_packages({"dev"})
+    assert _installs(checkout) == ["demo", "c-parser,demo,dev"]
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
