@@ -47,7 +47,7 @@ class UploadForm(forms.Form):
     name = forms.CharField(
         max_length=64,
         validators=[adapter_name_validator],
-        help_text="What programs write as model, such as support-bot.",
+        help_text="What programs write as model, such as support-bot. An adapter of this name gets a new version.",
     )
     base_model = forms.ModelChoiceField(
         BaseModel.objects.none(),

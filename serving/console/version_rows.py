@@ -16,7 +16,7 @@ _FACTS = {
     "alpha": "Alpha",
     "rank_stabilised": "Rank-stabilised",
     "target_modules": "Modules",
-    "dtypes": "Numbers",
+    "dtypes": "Precision",
     "tensors": "Tensors",
     "declared_base": "Trained on",
     "peft_version": "PEFT",
@@ -42,15 +42,28 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """What one check found: its first finding in full, further ones of the same kind, and how many are not listed."""
+
+    first: dict[str, Any]
+    others: list[dict[str, Any]]
+    omitted: int
+
+    @property
+    def more(self) -> int:
+        """How many findings there are besides the first."""
+        return len(self.others) + self.omitted
+
+
+@dataclass(frozen=True, slots=True)
 class VersionRow:
     """One version; `share` is its percentage of the bare name's traffic, `engines` how many hold it."""
 
     version: AdapterVersion
     share: int
     engines: int
-    errors: list[dict[str, Any]]
-    warnings: list[dict[str, Any]]
-    omitted: int
+    errors: list[Problem]
+    warnings: list[Problem]
     facts: list[tuple[str, str]]
 
     @property
@@ -95,21 +108,26 @@ def is_moving(version: AdapterVersion) -> bool:
 def version_rows(adapter: Adapter, versions: Iterable[AdapterVersion], known: Registry) -> list[VersionRow]:
     """The versions with what the rollout and the engines make of them."""
     holders = known.residents_by_name()
-    rows = []
-    for version in versions:
-        findings = version.report.get("findings", [])
-        rows.append(
-            VersionRow(
-                version=version,
-                share=adapter.weights.get(version.number, 0),
-                engines=holders[engine_adapter_name(version.digest)] if version.digest else 0,
-                errors=[finding for finding in findings if finding["severity"] == "error"],
-                warnings=[finding for finding in findings if finding["severity"] == "warning"],
-                omitted=sum(version.report.get("omitted", {}).values()),
-                facts=_facts(version.report.get("facts", {})),
-            )
+    return [
+        VersionRow(
+            version=version,
+            share=adapter.weights.get(version.number, 0),
+            engines=holders[engine_adapter_name(version.digest)] if version.digest else 0,
+            errors=_problems(version.report, "error"),
+            warnings=_problems(version.report, "warning"),
+            facts=_facts(version.report.get("facts", {})),
         )
-    return rows
+        for version in versions
+    ]
+
+
+def _problems(report: dict[str, Any], severity: str) -> list[Problem]:
+    by_check: dict[str, list[dict[str, Any]]] = {}
+    for finding in report.get("findings", []):
+        if finding["severity"] == severity:
+            by_check.setdefault(finding["check"], []).append(finding)
+    omitted = report.get("omitted", {})
+    return [Problem(found[0], found[1:], omitted.get(check, 0)) for check, found in by_check.items()]
 
 
 def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -119,4 +137,6 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:g}"
     return "yes" if value is True else str(value)

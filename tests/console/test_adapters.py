@@ -84,11 +84,23 @@ def test_try_it_appears_with_the_first_ready_version(cast: Cast, sign_in) -> Non
 
 
 def test_a_report_is_shown_with_all_that_helps(cast: Cast, sign_in) -> None:
-    report = {"ok": False, "findings": [FINDING], "omitted": {"shapes": 2}, "facts": {"rank": 4, "dtypes": ["F16"]}}
+    report = {"ok": False, "findings": [FINDING], "omitted": {}, "facts": {"rank": 4, "alpha": 8.0, "dtypes": ["F16"]}}
     AdapterVersion.objects.create(adapter=cast.adapter, number=3, state=VersionState.REJECTED, report=report)
     html = sign_in("vera").get(PAGE).content.decode()
-    for words in (*list(FINDING.values())[2:], "3 problems", "And 2 more", "Rank"):
+    for words in (*FINDING.values(), "1 problem<", "<dt>Rank</dt><dd>4</dd>", "<dt>Alpha</dt><dd>8</dd>"):
         assert words in html
+
+
+def test_findings_of_one_check_are_one_problem(cast: Cast, sign_in) -> None:
+    others = [{**FINDING, "tensor": f"layers.{n}.q_proj.lora_A"} for n in range(1, 5)]
+    warning = {**FINDING, "check": "alpha", "severity": "warning", "message": "A loud adapter."}
+    report = {"findings": [FINDING, *others, warning], "omitted": {"shapes": 20}}
+    AdapterVersion.objects.create(adapter=cast.adapter, number=3, state=VersionState.REJECTED, report=report)
+    html = sign_in("vera").get(PAGE).content.decode()
+    assert html.count("A tensor does not fit.") == 1
+    assert "24 more of this kind" in html
+    assert "layers.4.q_proj.lora_A" in html
+    assert "1 warning<" in html
 
 
 def test_a_report_cannot_smuggle_markup_into_the_page(cast: Cast, sign_in) -> None:
