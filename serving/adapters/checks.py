@@ -6,7 +6,7 @@ from pathlib import Path
 from serving.adapters import safetensors_file
 from serving.adapters.base_spec import BaseSpec
 from serving.adapters.lora_config import LoraConfig
-from serving.adapters.names import WEIGHTS
+from serving.adapters.names import CONFIG, WEIGHTS
 from serving.adapters.report import Report, shown, shown_shape
 from serving.adapters.safetensors_file import Tensor
 from serving.adapters.tensor_names import full_name, parse, why_unknown
@@ -106,23 +106,23 @@ def check_shapes(tensors: Tensors, base: BaseSpec, config: LoraConfig, report: R
         if tensor.shape == expected:
             continue
         rank_axis = 0 if parsed.side == "A" else 1
-        wrong_rank = len(tensor.shape) == 2 and tensor.shape[1 - rank_axis] == expected[1 - rank_axis]
+        two = len(tensor.shape) == 2
+        if two and tensor.shape[1 - rank_axis] == expected[1 - rank_axis]:
+            check, advice = "rank", "Upload the configuration and the weights of one and the same training."
+            reason = f"with rank {rank}, as {CONFIG} says, it is {shown_shape(expected)}."
+        else:
+            check, advice = "shape", "Choose the base model that the adapter was trained on."
+            reason = f"the base model {base.name} expects {shown_shape(expected)}."
+            if two and tensor.shape[rank_axis] == rank:
+                reason += " It looks trained on another size of the model."
         report.error(
-            "rank" if wrong_rank else "shape",
-            f"{shown(name)} has shape {shown_shape(tensor.shape)}; "
-            + (
-                f"with rank {rank}, as adapter_config.json says, it is {shown_shape(expected)}."
-                if wrong_rank
-                else f"the base model {base.name} expects {shown_shape(expected)}. "
-                "It looks trained on another size of the model."
-            ),
+            check,
+            f"{shown(name)} has shape {shown_shape(tensor.shape)}; {reason}",
             file=WEIGHTS,
             tensor=shown(name),
             expected=shown_shape(expected),
             found=shown_shape(tensor.shape),
-            advice="Upload the configuration and the weights of one and the same training."
-            if wrong_rank
-            else "Choose the base model that the adapter was trained on.",
+            advice=advice,
         )
 
 

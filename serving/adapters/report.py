@@ -46,10 +46,10 @@ class Report:
         self.findings.append(Finding(check=check, severity="warning", message=message, **where))
 
     def as_json(self) -> dict[str, Any]:
-        """Return {"ok", "findings", "omitted", "facts"}; `omitted` counts, by check, findings beyond the shown."""
+        """Return {"ok", "findings", "omitted", "facts"}: errors first; `omitted` counts, by check, those not shown."""
         counts: Counter[str] = Counter()
         shown = []
-        for finding in self.findings:
+        for finding in sorted(self.findings, key=lambda finding: finding.severity):
             counts[finding.check] += 1
             if counts[finding.check] <= SHOWN_PER_CHECK:
                 shown.append(asdict(finding))

@@ -22,9 +22,6 @@ class LlamaCpp:
     """The demo base model in llama.cpp, one prompt at a time."""
 
     def __init__(self) -> None:
-        # llama.cpp keeps the pointer only.
-        self._quiet = llama_cpp.llama_log_callback(lambda *_: None)
-        llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         self._model = llama_cpp.llama_model_load_from_file(
             str(SMOLLM2_GGUF).encode(), llama_cpp.llama_model_default_params()
