@@ -46,6 +46,7 @@ class Fault(StrEnum):
     MID_STREAM = "mid-stream"  # the connection breaks in the middle of the second event
     ERROR_EVENT = "error-event"  # the stream carries an error event, as vLLM sends it
     HANG = "hang"  # nothing ever comes
+    CUT_SHORT = "cut-short"  # the stream ends in good order, but in the middle of its text
     STALL = "stall"  # two events come, then nothing
     SLOW = "slow"  # the answer dribbles in pieces of a few bytes that respect no boundary
     GARBAGE = "garbage"  # a 200 that is no JSON
@@ -321,6 +322,9 @@ async def _stream(connection: _Connection, *, chat: bool, wish: dict[str, Any]) 
         if number == 1 and options.fail is Fault.MID_STREAM:
             transport.write(b"%x\r\n%b" % (len(data), data[: len(data) // 2]))
             transport.close()
+            return
+        if number == 2 and options.fail is Fault.CUT_SHORT:
+            transport.write(b"0\r\n\r\n")
             return
         if number == 2 and options.fail is Fault.STALL:
             await asyncio.Event().wait()

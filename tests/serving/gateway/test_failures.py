@@ -84,7 +84,7 @@ def test_a_request_that_brings_engines_down_does_not_meet_all_of_them(
     assert sum(engine.stats()["requests"] for engine in dropping) == 2
 
 
-@pytest.mark.parametrize("fault", [Fault.MID_STREAM, Fault.ERROR_EVENT])
+@pytest.mark.parametrize("fault", [Fault.MID_STREAM, Fault.ERROR_EVENT, Fault.CUT_SHORT])
 def test_a_stream_that_the_engine_breaks_ends_with_an_error_event(
     cast: Cast, engines: Engines, serve: Serve, fault: Fault
 ) -> None:

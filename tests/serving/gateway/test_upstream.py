@@ -162,12 +162,12 @@ async def test_a_connection_that_is_not_clean_is_not_used_again(pool: Pool, answ
 
 
 async def test_an_answer_that_nobody_asked_for_ends_the_idle_connection(pool: Pool) -> None:
-    poisoned = asyncio.Event()
+    answered, poisoned = asyncio.Event(), asyncio.Event()
 
     async def poison(reader: Reader, writer: Writer) -> None:
         await take_request(reader)
         writer.write(OK)
-        await writer.drain()
+        await answered.wait()
         writer.write(OK.replace(b"hello", b"other"))
         await writer.drain()
         assert await reader.read() == b""
@@ -175,6 +175,7 @@ async def test_an_answer_that_nobody_asked_for_ends_the_idle_connection(pool: Po
 
     async with serving(poison, answering(OK)) as (server, address):
         assert await ask(pool, address) == (200, b"hello")
+        answered.set()
         async with asyncio.timeout(5):
             await poisoned.wait()
         assert await ask(pool, address) == (200, b"hello")
