@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, OuterRef, Prefetch, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -12,7 +12,7 @@ from polygraft.answers import person
 from serving.console.callables import callables_of, example_of
 from serving.console.engine_rows import engine_rows, registry
 from serving.console.period import period
-from serving.models import Adapter, BaseModel, Engine, EngineState, UsageRecord, VersionState
+from serving.models import Adapter, AdapterVersion, BaseModel, Engine, EngineState, UsageRecord, VersionState
 from tenants.access import Right, may
 from tenants.models import APIKey, AuditEvent, Department, User
 
@@ -37,7 +37,8 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def _departments(user: User) -> list[Department]:
-    adapters = Adapter.objects.alive().select_related("base_model", "rollout").prefetch_related("versions")
+    newest = AdapterVersion.objects.filter(adapter=OuterRef("pk")).order_by("-number").values("state")[:1]
+    adapters = Adapter.objects.alive().select_related("base_model", "rollout").annotate(newest_state=Subquery(newest))
     return list(
         Department.objects.filter(pk__in=Department.objects.visible_to(user).values("pk"))
         .annotate(

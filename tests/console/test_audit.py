@@ -30,6 +30,13 @@ def test_the_audit_is_narrowed_by_department_action_and_person(cast: Cast, sign_
     assert "Nothing matches" in client.get("/audit/?person=nemo").content.decode()
 
 
+def test_details_are_said_plainly(cast: Cast, sign_in) -> None:
+    audit_record(action="rollout.set", target="x", by=None, before={"1": 100}, after={"2": 100}, name="a word")
+    html = sign_in("ada").get("/audit/").content.decode()
+    assert "{&quot;2&quot;: 100}" in html
+    assert "</span> a word</span>" in html
+
+
 def test_a_foreign_department_in_the_filter_shows_nothing(cast: Cast, sign_in) -> None:
     audit_record(action="test.write", target="theirs", by=cast.people["lena"], department=cast.legal)
     assert shown(sign_in("olga"), "department=legal") == []

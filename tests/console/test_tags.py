@@ -6,7 +6,7 @@ import pytest
 from django.template import TemplateSyntaxError
 from django.utils import timezone
 
-from polygraft.templatetags.console import ago, compact, first_line, icon
+from polygraft.templatetags.console import ago, compact, headline, icon
 
 
 def test_an_icon_is_inlined_without_its_frame() -> None:
@@ -46,5 +46,13 @@ def test_counts_are_short(number: int | None, words: str) -> None:
     assert compact(number) == words
 
 
-def test_the_first_line_of_an_error_is_its_head() -> None:
-    assert first_line("\nIt ended.\nlog line") == "It ended."
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("\nIt ended.\nTraceback:\n  line\nImportError: x\n", "It ended. … ImportError: x"),
+        ("It ended.", "It ended."),
+        ("", ""),
+    ],
+)
+def test_an_error_is_said_by_its_first_and_last_line(error: str, words: str) -> None:
+    assert headline(error) == words

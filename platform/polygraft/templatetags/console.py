@@ -1,5 +1,6 @@
 """Template tags that every page uses: icons, form fields, states, times and sortable columns."""
 
+import json
 import re
 from datetime import datetime
 from functools import cache
@@ -144,9 +145,16 @@ def column(context: template.Context, label: str, key: str, classes: str = "") -
 
 
 @register.filter
-def first_line(text: str) -> str:
-    """The first line of a longer text."""
-    return text.strip().partition("\n")[0]
+def plain(value: object) -> str:
+    """A JSON value for people: words as they are, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@register.filter
+def headline(error: str) -> str:
+    """What an error with a log says in short: its first line and its last, which names the cause as a rule."""
+    lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+    return " … ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
 
 
 @register.filter
