@@ -64,9 +64,7 @@ class Call:
         self.send = send
         self.arrived_at = time.time()
         self.started = time.perf_counter()
-        path: str = scope["path"]
-        # A path with broken UTF-8 may hold surrogates, which no JSON and no database takes.
-        self.path = path if path.isascii() else path.encode("utf-8", "replace").decode()
+        self.path: str = scope["path"]
         self.endpoint = ""
         self.credential = b""
         self.content_length = 0

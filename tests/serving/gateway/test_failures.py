@@ -250,8 +250,14 @@ def test_a_client_that_does_not_read_holds_the_engine_back_and_still_gets_everyt
 @pytest.mark.usefixtures("impatient")
 def test_a_client_that_never_reads_does_not_keep_its_engine(cast: Cast, engines: Engines, serve: Serve) -> None:
     engine = engines.start(tokens=20_000)
-    with send_raw(serve(), cast.secret, orjson.dumps(question(text=LONG_WORD, stream=True))):
+    with send_raw(serve(), cast.secret, orjson.dumps(question(text=LONG_WORD, stream=True))) as connection:
         wait_until(lambda: engine.stats()["aborted"] == 1, seconds=20, what="the engine is let go")
+        # When it reads again after all, its stream is cut off; it is not told that the engine failed.
+        received = bytearray()
+        while piece := connection.recv(1_000_000):
+            received += piece
+    assert not received.endswith(b"0\r\n\r\n")
+    assert b'"error"' not in received
     assert one_usage_record()["outcome"] == "aborted"
 
 

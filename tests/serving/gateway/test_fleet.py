@@ -1,0 +1,81 @@
+"""The snapshot of the engine registry, and what is believed when Redis comes back without its memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from polygraft.live import async_redis_client, redis_client
+from serving.gateway.fleet import Fleet
+from serving.registry import ENGINES_KEY, EngineEntry, engine_publish, engine_withdraw
+
+
+def entry(name: str) -> EngineEntry:
+    return EngineEntry(
+        id=name,
+        node="n",
+        kind="llamacpp",
+        base_model_id=1,
+        base_model="base",
+        address="127.0.0.1:1",
+        secret="",
+        state="ready",
+    )
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[Fleet]:
+    """A fleet that knows one engine."""
+    client = async_redis_client()
+    fleet = Fleet(client)
+    engine_publish(redis_client(), entry("one"))
+    await fleet.refresh()
+    yield fleet
+    await client.aclose()
+
+
+def known(fleet: Fleet) -> set[str]:
+    return {engine.id for engine in fleet.engines}
+
+
+async def test_an_engine_that_is_withdrawn_is_forgotten(fleet: Fleet) -> None:
+    fleet.connected(True)
+    assert known(fleet) == {"one"}
+    engine_withdraw(redis_client(), "one")
+    await fleet.refresh()
+    assert known(fleet) == set()
+
+
+async def test_an_engine_that_is_missing_after_redis_was_away_is_believed_to_live(fleet: Fleet) -> None:
+    fleet.connected(False)
+    redis_client().flushall()
+    fleet.connected(True)
+    engine_publish(redis_client(), entry("two"))
+    await fleet.refresh()
+    assert known(fleet) == {"one", "two"}
+
+
+async def test_what_is_missing_is_not_believed_for_ever(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.gateway.fleet.STALE_SECONDS", 0)
+    fleet.connected(False)
+    fleet.connected(True)
+    redis_client().flushall()
+    await fleet.refresh()
+    assert known(fleet) == set()
+
+
+async def test_a_registry_that_cannot_be_understood_changes_nothing(fleet: Fleet) -> None:
+    redis_client().hset(ENGINES_KEY, "bad", "{")
+    await fleet.refresh()
+    assert known(fleet) == {"one"}
+
+
+async def test_a_change_is_read_at_once(fleet: Fleet) -> None:
+    task = asyncio.create_task(fleet.run())
+    engine_publish(redis_client(), entry("two"))
+    fleet.drop()
+    async with asyncio.timeout(1):
+        while known(fleet) != {"one", "two"}:  # noqa: ASYNC110  # the fleet tells nobody
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
