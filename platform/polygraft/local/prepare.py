@@ -44,7 +44,7 @@ def _require_redis() -> None:
             deadline = time.monotonic() + _REDIS_SECONDS  # it reads its data; the more there are, the longer
         except redis.RedisError as error:
             if time.monotonic() > deadline:
-                raise CannotStart(f"Redis does not answer: {error}. Check REDIS_URL.") from error
+                raise CannotStart(f"Redis does not answer; check REDIS_URL. {error}") from error
         else:
             return
         time.sleep(0.05)
@@ -54,7 +54,8 @@ def _migrate() -> None:
     try:
         connection.ensure_connection()
     except (DatabaseError, ImproperlyConfigured) as error:
-        raise CannotStart(f"The database does not answer: {error}. Check DATABASE_URL.".replace("\n", " ")) from error
+        reason = " ".join(str(error).split())
+        raise CannotStart(f"The database does not answer; check DATABASE_URL. {reason}") from error
     call_command("migrate", interactive=False, verbosity=0)
 
 

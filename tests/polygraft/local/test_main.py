@@ -54,10 +54,17 @@ def test_no_redis_on_path_and_none_from_a_package(tmp_path: Path, monkeypatch: p
     assert "apt install redis-server" in _refusal(tmp_path, "-c", without_package, PATH=str(tmp_path))
 
 
-def test_a_redis_that_does_not_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("variable", "url", "subject"),
+    [
+        ("REDIS_URL", "redis://127.0.0.1:1/0", "Redis"),
+        ("DATABASE_URL", "postgres://name:password@127.0.0.1:1/name", "The database"),
+    ],
+)
+def test_a_server_that_does_not_answer(variable: str, url: str, subject: str, tmp_path: Path) -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "polygraft.local.prepare"],
-        env={**os.environ, "POLYGRAFT_HOME": str(tmp_path), "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"},
+        env={**os.environ, "POLYGRAFT_HOME": str(tmp_path), variable: url},
         capture_output=True,
         text=True,
         timeout=30,
@@ -65,4 +72,5 @@ def test_a_redis_that_does_not_answer(tmp_path: Path) -> None:
     )
     assert answer.returncode == 1
     (line,) = answer.stdout.splitlines()
-    assert line.startswith("Redis does not answer")
+    assert line.startswith(f"{subject} does not answer; check {variable}. ")
+    assert "password" not in line
