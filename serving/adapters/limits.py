@@ -26,9 +26,10 @@ class Limits:
     max_rank: int = 64
     engine_ranks: tuple[int, ...] = ENGINE_RANKS
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_rank <= self.engine_ranks[-1]:
+            raise ValueError(f"the highest rank is {self.max_rank}; engines take 1 to {self.engine_ranks[-1]}")
+
     def engine_rank(self, rank: int) -> int:
-        """Return the smallest rank that vLLM can be started with and that holds `rank`."""
-        place = bisect_left(self.engine_ranks, rank)
-        if place == len(self.engine_ranks):
-            raise ValueError(f"no engine holds rank {rank}; the highest is {self.engine_ranks[-1]}")
-        return self.engine_ranks[place]
+        """Return the smallest rank that vLLM can be started with and that holds `rank`, which is within the limit."""
+        return self.engine_ranks[bisect_left(self.engine_ranks, rank)]

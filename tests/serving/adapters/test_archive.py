@@ -280,8 +280,9 @@ def test_a_file_of_another_format_under_the_name_of_the_weights_is_refused(
 # What is too much
 
 
-def test_a_zip_bomb_is_refused_by_its_declared_size(upload: Path, refusal: Callable[..., Finding]) -> None:
-    zip_with(upload / "bomb.zip", **{WEIGHTS: bytes(8 * MIB)})
+@pytest.mark.parametrize("name", [WEIGHTS, "README.md"])
+def test_a_zip_bomb_is_refused_by_its_declared_size(name: str, upload: Path, refusal: Callable[..., Finding]) -> None:
+    zip_with(upload / "bomb.zip", **{name: bytes(8 * MIB)})
     assert "unpacks to more than" in refusal().message
 
 

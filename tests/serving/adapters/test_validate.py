@@ -92,6 +92,12 @@ def test_the_rank_is_rounded_up_to_one_that_vllm_knows() -> None:
     assert [Limits().engine_rank(rank) for rank in (1, 2, 8, 9, 33, 64, 257)] == [1, 8, 8, 16, 64, 64, 320]
 
 
+@pytest.mark.parametrize("rank", [0, 513])
+def test_a_limit_of_rank_that_no_engine_takes_is_refused(rank: int) -> None:
+    with pytest.raises(ValueError, match="engines take 1 to 512"):
+        Limits(max_rank=rank)
+
+
 # The files
 
 
