@@ -1,7 +1,6 @@
-"""What every test has: the cast, fast passwords, and a broker that goes nowhere."""
+"""What every test has: the cast, and a broker that goes nowhere."""
 
 import pytest
-from pytest_django import Settings
 
 from cast import Cast, make_cast
 from polygraft.celery import app
@@ -11,12 +10,6 @@ from polygraft.celery import app
 def cast(db: None) -> Cast:
     """Everybody, see `cast.Cast`."""
     return make_cast()
-
-
-@pytest.fixture(autouse=True)
-def _fast_passwords(settings: Settings) -> None:
-    """Hashing slowly is for attackers, not for tests."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)

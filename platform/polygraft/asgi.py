@@ -9,11 +9,10 @@ from django.core.asgi import get_asgi_application  # settings come first
 
 django_application = get_asgi_application()
 
-from serving.gateway.app import gateway  # noqa: E402
-
 from polygraft.asgi_types import Application, Receive, Scope, Send  # noqa: E402  # these need Django to be set up
 from polygraft.body_limit import BodyLimit  # noqa: E402
 from polygraft.conf import config  # noqa: E402
+from serving.gateway.app import gateway  # noqa: E402
 
 console = BodyLimit(cast(Application, django_application), max_bytes=config().max_upload_bytes)
 

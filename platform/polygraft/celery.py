@@ -12,7 +12,7 @@ app = Celery("polygraft")
 # Celery's "current" app is one per thread, and Django's views run in many.
 app.set_default()
 app.conf.update(
-    broker_url=config().redis_url,
+    broker_url=config().broker_url,
     result_backend=None,
     task_ignore_result=True,
     task_acks_late=True,

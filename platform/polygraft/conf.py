@@ -115,6 +115,11 @@ class Config(BaseSettings):
         return self.database_url or f"sqlite:///{self.home / 'polygraft.sqlite3'}"
 
     @property
+    def broker_url(self) -> str:
+        """Redis's address as Celery writes it; the two differ for Unix sockets."""
+        return self.redis_url.replace("unix://", "redis+socket://", 1)
+
+    @property
     def resolved_secret_key(self) -> str:
         """The configured secret, or the one kept in the state folder, made on first use."""
         return self.secret_key or _secret_from_file(self.home / "secret_key")

@@ -1,7 +1,5 @@
 """Django's settings, derived from `polygraft.conf`."""
 
-import sys
-
 import dj_database_url
 from csp.constants import NONE, SELF
 
@@ -145,20 +143,26 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 100
 
 STATIC_URL = "static/"
 STATIC_ROOT = conf.home / "static"
+# Of the npm packages, only the folders that pages load from.
+_PACKAGES = {
+    "tabler/css": "@tabler/core/dist/css",
+    "htmx": "htmx.org/dist",
+    "inter": "@fontsource-variable/inter/files",
+}
 STATICFILES_DIRS = [
     ROOT / "static",
     *(
         (f"vendor/{name}", ROOT / "node_modules" / folder)
-        for name, folder in (("tabler", "@tabler/core/dist"), ("htmx", "htmx.org/dist"))
+        for name, folder in _PACKAGES.items()
         if (ROOT / "node_modules" / folder).is_dir()
     ),
 ]
-# In tests no `collectstatic` has run, and files are found where they lie.
-SERVESTATIC_USE_FINDERS = "pytest" in sys.modules or DEBUG
-SERVESTATIC_MAX_AGE = 3600
+SERVESTATIC_USE_FINDERS = DEBUG
+# Names carry no hash, so that a browser asks again soon after an upgrade; unchanged files answer 304.
+SERVESTATIC_MAX_AGE = 60
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "servestatic.storage.CompressedStaticFilesStorage"},
 }
 
 LANGUAGE_CODE = "en"

@@ -1,7 +1,7 @@
 """Every URL that Django answers: the console, the management API, and health."""
 
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from polygraft import health
 
@@ -11,7 +11,7 @@ urlpatterns = [
     path("metrics", health.Metrics.as_view()),
     path("accounts/", include("allauth.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     path("api/v1/", include("tenants.api.urls")),
     path("api/v1/", include("serving.api.urls")),
     path("", include("tenants.console.urls")),
