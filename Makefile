@@ -21,9 +21,9 @@ run: ## Start everything on this machine, with a demo; Ctrl-C stops it
 setup: ## Install everything for development, and the pre-commit hooks' tools
 	@$(BOOTSTRAP) --for-tests
 
-test: setup ## Run every check and every test, as CI does; ARGS are pytest's
+test: setup ## Run every check and every test, as CI does; ARGS are for pytest
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types migrations imports
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(if $(POLYGRAFT_FORBID_SKIPS),-p tests.forbid_skips) $(ARGS)
 
 lint: setup ## Check style and formatting
 	$(BIN)/ruff check
