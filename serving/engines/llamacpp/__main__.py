@@ -67,7 +67,7 @@ async def _open(host: Host, server: uvicorn.Server, listener: socket.socket) -> 
     try:
         await host.open()
         address, port = listener.getsockname()[:2]
-        sys.stdout.write(f"Serving {host.options.served_name} at http://{address}:{port}\n")
+        sys.stdout.write(f"Serving {host.options.served_model_name} at http://{address}:{port}\n")
         sys.stdout.flush()
         await host.ended()
     except (ModelUnreadable, HostError) as error:

@@ -1,10 +1,9 @@
-"""One request's generations on the asyncio side: their events in order, and a way to leave early."""
+"""One request's generations on the asyncio side: their pieces in order, and a way to leave early."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from .generation import Event, Failed, FinishReason, Generation
-from .replies import Output
+from .generation import Event, Failed, Generation, Piece
 from .scheduler import Scheduler
 
 
@@ -13,18 +12,17 @@ class ClientLeft(Exception):
 
 
 class Answer:
-    """The sink of a request's generations; belongs to the event loop."""
+    """The sink of a request's generations, `choices` for each prompt; belongs to the event loop."""
 
-    def __init__(self, scheduler: Scheduler, prompt_tokens: int) -> None:
-        self.prompt_tokens = prompt_tokens
-        self.outputs: list[Output] = []
+    def __init__(self, scheduler: Scheduler, choices: int) -> None:
         self._scheduler = scheduler
+        self._choices = choices
         self._generations: Sequence[Generation] = ()
+        self._last: dict[int, Piece] = {}
         self._events: asyncio.Queue[tuple[int, Event] | None] = asyncio.Queue()
 
     def begin(self, generations: list[Generation]) -> None:
         """Submits the generations, of which this is the sink; QueueFull if too many wait."""
-        self.outputs = [Output() for _ in generations]
         self._scheduler.submit(generations)
         self._generations = generations
 
@@ -39,17 +37,16 @@ class Answer:
 
     def release(self) -> None:
         """Ends the generations that have not finished."""
-        unfinished = [one for one in self._generations if self.outputs[one.index].finish_reason is None]
+        unfinished = [one for one in self._generations if not self._is_finished(one.index)]
         if unfinished:
             self._scheduler.cancel(unfinished)
 
-    async def pieces(self) -> AsyncIterator[list[tuple[int, str, FinishReason | None]]]:
-        """What arrived since the last look, as (index, text, finish_reason), until all are finished.
+    async def pieces(self) -> AsyncIterator[list[tuple[int, Piece]]]:
+        """What arrived since the last look, each with its generation's index, until all are finished.
 
         Raises the HostError of a generation that failed.
         """
-        unfinished = len(self.outputs)
-        while unfinished:
+        while not all(self._is_finished(one.index) for one in self._generations):
             arrived = [await self._events.get()]
             while not self._events.empty():
                 arrived.append(self._events.get_nowait())
@@ -60,17 +57,22 @@ class Answer:
                 index, event = entry
                 if isinstance(event, Failed):
                     raise event.error
-                output = self.outputs[index]
-                output.tokens, output.finish_reason = event.tokens, event.finish_reason
-                unfinished -= event.finish_reason is not None
-                pieces.append((index, event.text, event.finish_reason))
+                self._last[index] = event
+                pieces.append((index, event))
             yield pieces
 
-    async def collect(self) -> None:
-        """Waits for everything; the texts are in `outputs`."""
-        texts: list[list[str]] = [[] for _ in self.outputs]
-        async for pieces in self.pieces():
-            for index, text, _ in pieces:
-                texts[index].append(text)
-        for output, parts in zip(self.outputs, texts, strict=True):
-            output.text = "".join(parts)
+    def usage(self) -> dict[str, object]:
+        """OpenAI's usage object: prompts count once, however many choices each has."""
+        prompts = self._generations[:: self._choices]
+        prompt = sum(len(one.prompt) for one in prompts)
+        completion = sum(piece.tokens for piece in self._last.values())
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": sum(one.cached for one in prompts)},
+        }
+
+    def _is_finished(self, index: int) -> bool:
+        last = self._last.get(index)
+        return last is not None and last.finish_reason is not None

@@ -4,6 +4,8 @@ from typing import Any
 
 from .errors import BadRequest, UnsupportedParameter
 
+INT64 = 2**63 - 1
+
 
 class Fields:
     """A JSON object whose `null` fields count as absent."""

@@ -1,11 +1,11 @@
 """What the asyncio side asks of the compute thread, and what it gets back."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import HostError
+from .logprobs import TokenLogprobs
 from .sampling import SamplingParams
 
 FinishReason = Literal["stop", "length"]
@@ -28,10 +28,13 @@ class Adapter:
 
 @dataclass(eq=False, slots=True)
 class Generation:
-    """One output wanted from one prompt. `sink` is the caller's: the compute thread never looks at it."""
+    """One output wanted from one prompt. `sink` is the caller's: the compute thread never looks at it.
+
+    `salt` separates caches and departments; `logprobs` asks for those of so many tokens at each place.
+    """
 
     adapter: Adapter
-    prompt: Sequence[int]
+    prompt: list[int]
     sampling: SamplingParams
     max_tokens: int
     sink: Any
@@ -39,8 +42,17 @@ class Generation:
     stops: tuple[str, ...] = ()
     ignore_eos: bool = False
     priority: int = 0
-    arrived: float = 0.0
+    salt: str = ""
+    grammar: str | None = None
+    logprobs: int | None = None
+    arrived: float = field(default=0.0, init=False)
     first_token: float = field(default=0.0, init=False)
+    cached: int = field(default=0, init=False)
+
+    @property
+    def department(self) -> str:
+        """Whose turns it uses up: the salt's owner, or without one the adapter's."""
+        return self.salt or self.adapter.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class Piece:
     text: str
     tokens: int
     finish_reason: FinishReason | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

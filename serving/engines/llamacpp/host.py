@@ -4,13 +4,13 @@ import asyncio
 import threading
 
 from .adapters import AdapterRegistry
-from .contexts import ContextPool
 from .errors import StillLoading
 from .generation import Event, Generation
 from .intake import Intake
 from .metrics import Metrics
 from .model import Model
 from .options import Options
+from .pool import ContextPool
 from .scheduler import Scheduler
 
 
@@ -19,7 +19,7 @@ class Host:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.metrics = Metrics(options.served_name)
+        self.metrics = Metrics(options.served_model_name)
         self._scheduler = Scheduler(options, self.metrics, self._publish)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._compute, name="compute")
@@ -32,8 +32,8 @@ class Host:
         """Loads the model and the first adapters; raises ModelUnreadable or a HostError."""
         self._thread.start()
         model = await self._loaded
-        registry = AdapterRegistry(self.options.served_name, model, self._scheduler)
-        for name, path in self.options.loras:
+        registry = AdapterRegistry(self.options.served_model_name, model, self._scheduler)
+        for name, path in self.options.lora:
             await registry.load(name, str(path))
         self._intake = Intake(model, registry, self._scheduler, self.options.ctx_size)
         self._registry = registry
@@ -70,7 +70,8 @@ class Host:
         failure: BaseException | None = None
         try:
             model = Model(self.options)
-            pool = ContextPool(model, self.options)
+            pool = ContextPool(model, self.options, self._scheduler.defer)
+            self.metrics.kv_usage.set_function(lambda: pool.usage)
             self._loop.call_soon_threadsafe(self._loaded.set_result, model)
             self._scheduler.run(model, pool)
             pool.close()

@@ -5,9 +5,12 @@ import asyncio
 from .adapters import AdapterRegistry
 from .answers import Answer
 from .chat import ChatTemplate
-from .errors import BadRequest, ContextLengthExceeded
+from .choices import Choice
+from .errors import BadRequest, ContextLengthExceeded, UnsupportedParameter
 from .generation import Generation
+from .grammars import schema_grammar, tools_grammar
 from .model import Model
+from .native import api
 from .protocol import CompletionRequest
 from .scheduler import Scheduler
 
@@ -20,18 +23,19 @@ class Intake:
     """The way from a request to the scheduler; belongs to the event loop."""
 
     def __init__(self, model: Model, registry: AdapterRegistry, scheduler: Scheduler, ctx_size: int) -> None:
-        self._model = model
         self._registry = registry
         self._scheduler = scheduler
         self._limit = ctx_size
-        self._template = ChatTemplate(model)
+        self.model = model
+        self.template = ChatTemplate(model)
 
-    async def begin(self, request: CompletionRequest) -> Answer:
-        """Starts a request's generations; a HostError says why not."""
+    async def begin(self, request: CompletionRequest) -> tuple[Answer, list[Choice]]:
+        """Starts a request's generations, with a reader for each; a HostError says why not."""
         adapter = self._registry.get(request.model)
         prompts = await self._prompts(request)
         self._check_bias(request)
-        answer = Answer(self._scheduler, sum(map(len, prompts)))
+        grammar = await asyncio.to_thread(self._grammar, request) if _is_constrained(request) else None
+        answer = Answer(self._scheduler, request.choices)
         answer.begin(
             [
                 Generation(
@@ -44,35 +48,71 @@ class Intake:
                     stops=request.stops,
                     ignore_eos=request.ignore_eos,
                     priority=request.priority,
+                    salt=request.salt,
+                    grammar=grammar,
+                    logprobs=request.logprobs,
                 )
                 for at, prompt in enumerate(prompts)
                 for choice in range(request.choices)
             ]
         )
-        return answer
+        return answer, self._choices(request, prompts)
+
+    async def tokens(self, text: str, *, add_special: bool) -> list[int]:
+        """Token ids of a text of any length."""
+        if len(text) < _LONG_PROMPT:
+            return self.model.tokenise(text, add_special=add_special)
+        return await asyncio.to_thread(self.model.tokenise, text, add_special=add_special)
 
     async def _prompts(self, request: CompletionRequest) -> list[list[int]]:
         if request.messages is not None:
             # The template writes the special tokens itself.
-            return [await self._tokens(self._template.render(request.messages), add_special=False)]
-        return [await self._tokens(prompt, add_special=True) for prompt in request.prompts or ()]
+            rendered = self.template.render(request.messages, request.tools)
+            return [self._checked(await self.tokens(rendered, add_special=False))]
+        return [await self._prompt(prompt, request.suffix) for prompt in request.prompts or ()]
 
-    async def _tokens(self, prompt: str | list[int], *, add_special: bool) -> list[int]:
-        if not isinstance(prompt, str):
-            tokens = prompt
-        elif len(prompt) < _LONG_PROMPT:
-            tokens = self._model.tokenise(prompt, add_special=add_special)
-        else:
-            tokens = await asyncio.to_thread(self._model.tokenise, prompt, add_special=add_special)
+    async def _prompt(self, prompt: str | list[int], suffix: str | None) -> list[int]:
+        if suffix is None:
+            tokens = await self.tokens(prompt, add_special=True) if isinstance(prompt, str) else prompt
+            return self._checked(tokens)
+        if self.model.infill_tokens is None:
+            raise UnsupportedParameter("This model cannot fill in text before a `suffix`.", param="suffix")
+        before, after, middle = self.model.infill_tokens
+        start = await self.tokens(prompt, add_special=False) if isinstance(prompt, str) else prompt
+        return self._checked([before, *start, after, *await self.tokens(suffix, add_special=False), middle])
+
+    def _checked(self, tokens: list[int]) -> list[int]:
         if not tokens:
             raise BadRequest("The prompt is empty.", param="prompt")
-        if max(tokens) >= self._model.vocabulary_size:
+        if max(tokens) >= self.model.vocabulary_size:
             raise BadRequest("`prompt` holds a token id outside the vocabulary.", param="prompt")
         return tokens
 
     def _check_bias(self, request: CompletionRequest) -> None:
-        if any(token >= self._model.vocabulary_size for token, _ in request.sampling.logit_bias):
+        if any(token >= self.model.vocabulary_size for token, _ in request.sampling.logit_bias):
             raise BadRequest("`logit_bias` names a token id outside the vocabulary.", param="logit_bias")
+
+    def _grammar(self, request: CompletionRequest) -> str:
+        """The grammar that the output must keep to, tried out before the compute thread meets it."""
+        if request.tools is not None and request.tools.must_call:
+            param, grammar = "tools", tools_grammar(request.tools, self.template.tool_style)
+        else:
+            assert request.response_format is not None  # noqa: S101 - one of the two is why this is called
+            param = "response_format"
+            grammar = schema_grammar(request.response_format.schema, param=param)
+        try:
+            api.llama_sampler_free(self.model.grammar_new(grammar))
+        except ValueError as error:
+            raise BadRequest(f"The schema in `{param}` cannot be enforced: {error}.", param=param) from error
+        return grammar
+
+    def _choices(self, request: CompletionRequest, prompts: list[list[int]]) -> list[Choice]:
+        style = self.template.tool_style if request.tools is not None else None
+        echoes = [""] * len(prompts)
+        if request.echo:
+            given = request.prompts or ()
+            echoes = [one if isinstance(one, str) else self.model.text(one) for one in given]
+        return [Choice(style, echo) for echo in echoes for _ in range(request.choices)]
 
     def _max_tokens(self, request: CompletionRequest, prompt_tokens: int) -> int:
         chat = request.messages is not None
@@ -91,3 +131,7 @@ class Intake:
                 param="max_tokens",
             )
         return request.max_tokens
+
+
+def _is_constrained(request: CompletionRequest) -> bool:
+    return request.response_format is not None or (request.tools is not None and request.tools.must_call)

@@ -19,10 +19,20 @@ class Metrics:
         self.waiting = self._gauge("num_requests_waiting", "Sequences waiting to be admitted.")
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens of admitted sequences.")
         self.generation_tokens = self._counter("generation_tokens", "Tokens generated.")
+        self.prefix_queries = self._counter("prefix_cache_queries", "Prompt tokens looked up in the prefix cache.")
+        self.prefix_hits = self._counter("prefix_cache_hits", "Prompt tokens found there, which need no computing.")
+        self.kv_usage = self._gauge("kv_cache_usage_perc", "Share of the KV cache that holds tokens; 1 means all.")
         self.queue_time = self._histogram("request_queue_time_seconds", "Arrival to admission.")
         self.first_token = self._histogram("time_to_first_token_seconds", "Arrival to first token.")
         self.inter_token = self._histogram("inter_token_latency_seconds", "Mean gap between tokens.")
         self.end_to_end = self._histogram("e2e_request_latency_seconds", "Arrival to last token.")
+
+    def observe_admitted(self, generation: Generation) -> None:
+        """Records that a generation has found its place."""
+        self.queue_time.observe(time.monotonic() - generation.arrived)
+        self.prompt_tokens.inc(len(generation.prompt))
+        self.prefix_queries.inc(len(generation.prompt))
+        self.prefix_hits.inc(generation.cached)
 
     def observe_finished(self, generation: Generation, last: Piece) -> None:
         """Records a finished generation's latencies."""

@@ -1,23 +1,25 @@
 """The compute thread's loop: take what arrived, admit, step one context, hand over what it produced."""
 
-import bisect
-import itertools
 import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
 from .batch import Batch
-from .contexts import Context, ContextPool
+from .contexts import Context, Step
 from .errors import EngineFailed, HostError, ModelNotFound, QueueFull
 from .generation import Adapter, Event, Failed, Generation
 from .metrics import Metrics
 from .model import Model
 from .options import Options
+from .pool import ContextPool
 from .sequence import Sequence
+from .turns import FairTurns
+from .waiting import WaitingRoom
 
 T = TypeVar("T")
 Publish = Callable[[list[tuple[Generation, Event]]], None]
@@ -28,7 +30,7 @@ _log = logging.getLogger(__name__)
 class Scheduler:
     """Continuous batching over contexts that take turns on one set of threads.
 
-    `submit`, `cancel`, `call` and `stop` may be called from any thread; the rest runs on the compute thread.
+    `submit`, `cancel`, `defer`, `call` and `stop` may be called from any thread; the rest runs on the compute thread.
     """
 
     def __init__(self, options: Options, metrics: Metrics, publish: Publish) -> None:
@@ -40,10 +42,10 @@ class Scheduler:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._queued = 0
-        self._order = itertools.count()
-        self._waiting: list[tuple[int, int, Generation]] = []
+        self._chunk_size = options.chunk_size
+        self._turns = FairTurns(options.weight)
+        self._waiting = WaitingRoom(self._turns)
         self._running: dict[Generation, tuple[Context, Sequence]] = {}
-        self._turns: list[Context] = []
         self._outbox: list[tuple[Generation, Event]] = []
         self._stopping = False
 
@@ -61,8 +63,12 @@ class Scheduler:
         """Ends generations without further events, before the next step begins."""
         self._inbox.put(lambda: self._drop(generations))
 
-    def call(self, job: Callable[[], T]) -> Future[T]:
+    def defer(self, job: Callable[[], None]) -> None:
         """Runs a job on the compute thread between two steps."""
+        self._inbox.put(job)
+
+    def call(self, job: Callable[[], T]) -> Future[T]:
+        """As `defer`, for a job whose result, or HostError, is waited for."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -86,8 +92,7 @@ class Scheduler:
                 self._turn()
         finally:
             lost = EngineFailed("The engine stopped before this answer was finished.")
-            unfinished = [*self._running, *(entry[2] for entry in self._waiting)]
-            self._publish([(generation, Failed(lost)) for generation in unfinished])
+            self._publish([(generation, Failed(lost)) for generation in (*self._running, *self._waiting)])
 
     def retire(self, adapter: Adapter) -> None:
         """Frees an adapter as soon as its last generation has ended; compute thread only."""
@@ -108,7 +113,8 @@ class Scheduler:
             self._publish(events)
 
     def _take_inbox(self) -> None:
-        if not self._running and not self._waiting:
+        # What waits while nothing runs waits for a context that is being made, whose maker will say so here.
+        if not self._running and (not self._waiting or self._pool.is_growing):
             self._inbox.get()()
         while True:
             try:
@@ -124,7 +130,8 @@ class Scheduler:
                 self._outbox.append((generation, Failed(ModelNotFound(generation.adapter.name))))
                 continue
             generation.adapter.users += 1
-            bisect.insort(self._waiting, (generation.priority, next(self._order), generation))
+            self._turns.arrive(generation.department)
+            self._waiting.add(generation)
         self._metrics.waiting.set(len(self._waiting))
 
     def _unqueue(self) -> None:
@@ -136,79 +143,93 @@ class Scheduler:
             place = self._running.get(generation)
             if place is not None:
                 self._retire_sequence(*place)
-                continue
-            entry = next((entry for entry in self._waiting if entry[2] is generation), None)
-            if entry is not None:
-                self._waiting.remove(entry)
+            elif self._waiting.discard(generation):
                 self._unqueue()
-                self._end_use(generation.adapter)
+                self._end_use(generation)
         self._metrics.waiting.set(len(self._waiting))
 
     def _admit(self) -> None:
-        """Lets waiting generations join, in order of priority and arrival, wherever there is room."""
+        """Lets waiting generations join wherever there is room."""
         if not self._waiting:
             return
+        uncomputed: Counter[str] = Counter()
+        for generation, (_, sequence) in self._running.items():
+            if sequence.in_prompt:
+                uncomputed[generation.department] += len(sequence.pending)
         full: set[Adapter] = set()
-        still_waiting = []
-        for entry in self._waiting:
-            generation = entry[2]
-            context = None if generation.adapter in full else self._place_for(generation.adapter, full)
-            if context is None:
-                still_waiting.append(entry)
-                continue
-            self._unqueue()
-            self._running[generation] = (context, context.join(generation))
-            self._metrics.queue_time.observe(time.monotonic() - generation.arrived)
-            self._metrics.prompt_tokens.inc(len(generation.prompt))
-        self._waiting = still_waiting
-        self._metrics.waiting.set(len(still_waiting))
+        self._waiting.admit(lambda generation: self._join(generation, full), uncomputed)
+        self._metrics.waiting.set(len(self._waiting))
         self._metrics.running.set(len(self._running))
 
+    def _join(self, generation: Generation, full: set[Adapter]) -> bool:
+        context = None if generation.adapter in full else self._place_for(generation.adapter, full)
+        if context is None or context.should_wait(generation):
+            return False
+        self._unqueue()
+        self._running[generation] = (context, context.join(generation))
+        self._metrics.observe_admitted(generation)
+        return True
+
     def _place_for(self, adapter: Adapter, full: set[Adapter]) -> Context | None:
-        context = self._pool.find(adapter)
-        if context is None:
-            context = self._pool.lend(adapter)
-            if context is None:
-                # The emptiest context takes nobody in until it is idle and can change hands:
-                # otherwise an adapter without one could wait for ever.
-                emptiest = min(self._pool.contexts, key=lambda one: len(one.sequences))
-                if emptiest.adapter is not None:
-                    full.add(emptiest.adapter)
-        if context is None or not context.has_room:
+        context = self._pool.find(adapter) or self._pool.lend(adapter)
+        if context is None and not self._pool.is_growing:
+            # The emptiest context takes nobody in until it is idle and can change hands:
+            # otherwise an adapter without one could wait for ever.
+            emptiest = min(self._pool.contexts, key=lambda one: len(one.sequences))
+            if emptiest.adapter is not None:
+                full.add(emptiest.adapter)
+        if context is None or not context.slots.has_room:
             full.add(adapter)
             return None
         return context
 
     def _next_context(self) -> Context | None:
-        self._turns = [context for context in self._turns if context.sequences]
-        self._turns += [one for one in self._pool.contexts if one.sequences and one not in self._turns]
-        if not self._turns:
-            return None
-        context = self._turns.pop(0)
-        self._turns.append(context)
-        return context
+        """The one with the most urgent sequence; among equals the one that has waited longest."""
+        active = [context for context in self._pool.contexts if context.sequences]
+        return min(active, key=lambda context: min(map(self._urgency, context.sequences)), default=None)
+
+    def _urgency(self, sequence: Sequence) -> tuple[int, float]:
+        return sequence.generation.priority, self._turns.served(sequence.generation.department)
 
     def _step(self, context: Context) -> None:
         self._pool.touch(context)
+        order = sorted(context.sequences, key=lambda one: (one.in_prompt, *self._urgency(one)))
         try:
-            ready = context.step(self._batch)
+            steps = context.step(self._batch, order, self._chunk(order))
         except EngineFailed as error:
             _log.exception("A batch of %s failed", context.adapter and context.adapter.name)
-            for sequence in list(context.sequences):
+            for sequence in order:
                 self._fail(context, sequence, error)
+            # What the cache holds now is uncertain.
+            context.bind(context.adapter)
             return
-        for sequence, row in ready:
-            try:
-                piece = sequence.sample(context.pointer, row)
-            except EngineFailed as error:
-                self._fail(context, sequence, error)
-                continue
-            self._metrics.generation_tokens.inc()
-            if piece is not None:
-                self._outbox.append((sequence.generation, piece))
-                if piece.finish_reason is not None:
-                    self._metrics.observe_finished(sequence.generation, piece)
-                    self._retire_sequence(context, sequence)
+        for step in steps:
+            self._finish_step(context, step)
+
+    def _chunk(self, order: list[Sequence]) -> int:
+        """How many prompt tokens to compute at once: fewer if anybody else waits for the step to end."""
+        alone = len(order) == len(self._running) and order[0].in_prompt
+        return self._batch.capacity if alone else self._chunk_size
+
+    def _finish_step(self, context: Context, step: Step) -> None:
+        sequence = step.sequence
+        generation = sequence.generation
+        if sequence.in_prompt:
+            self._turns.charge(generation.department, prompt=len(step.tokens))
+        if step.row is None:
+            return
+        try:
+            piece = sequence.sample(context.pointer, step.row)
+        except EngineFailed as error:
+            self._fail(context, sequence, error)
+            return
+        self._turns.charge(generation.department, output=1)
+        self._metrics.generation_tokens.inc()
+        if piece is not None:
+            self._outbox.append((generation, piece))
+            if piece.finish_reason is not None:
+                self._metrics.observe_finished(generation, piece)
+                self._retire_sequence(context, sequence)
 
     def _fail(self, context: Context, sequence: Sequence, error: HostError) -> None:
         self._outbox.append((sequence.generation, Failed(error)))
@@ -218,11 +239,12 @@ class Scheduler:
         context.leave(sequence)
         del self._running[sequence.generation]
         self._metrics.running.set(len(self._running))
-        self._end_use(sequence.generation.adapter)
+        self._end_use(sequence.generation)
 
-    def _end_use(self, adapter: Adapter) -> None:
-        adapter.users -= 1
-        self._free_if_unused(adapter)
+    def _end_use(self, generation: Generation) -> None:
+        self._turns.leave(generation.department)
+        generation.adapter.users -= 1
+        self._free_if_unused(generation.adapter)
 
     def _free_if_unused(self, adapter: Adapter) -> None:
         if adapter.retiring and adapter.users == 0 and adapter.pointer is not None:

@@ -70,12 +70,13 @@ def _completions(host: Host, parse: Callable[[bytes], CompletionRequest]) -> End
     async def completions(request: Request) -> Response:
         intake = host.intake
         wanted = parse(await _body(request))
-        answer = await intake.begin(wanted)
+        answer, choices = await intake.begin(wanted)
         return AnswerResponse(
             answer,
-            Reply(model=wanted.model, chat=wanted.messages is not None),
+            choices,
+            Reply(wanted.model, wanted.messages is not None, wanted.logprobs is not None, intake.model),
             stream=wanted.stream,
-            include_usage=wanted.include_usage or host.options.force_usage,
+            include_usage=wanted.include_usage or host.options.enable_force_include_usage,
         )
 
     return completions

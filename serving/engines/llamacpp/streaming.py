@@ -7,8 +7,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from .answers import Answer, ClientLeft
+from .choices import Choice
 from .errors import HostError
-from .replies import DONE, Reply, event, usage_count
+from .replies import DONE, Reply, event
 
 _SSE = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
@@ -16,9 +17,13 @@ _SSE = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control
 class AnswerResponse(Response):
     """A Starlette response made from an answer that is still being computed."""
 
-    def __init__(self, answer: Answer, reply: Reply, *, stream: bool, include_usage: bool) -> None:
+    def __init__(
+        self, answer: Answer, choices: list[Choice], reply: Reply, *, stream: bool, include_usage: bool
+    ) -> None:
+        """`choices` reads the answer's generations, by their index."""
         super().__init__()
         self._answer = answer
+        self._choices = choices
         self._reply = reply
         self._stream = stream
         self._include_usage = include_usage
@@ -40,11 +45,13 @@ class AnswerResponse(Response):
 
     async def _send_whole(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._answer.collect()
+            async for pieces in self._answer.pieces():
+                for index, piece in pieces:
+                    self._choices[index].read(piece)
         except HostError as error:
             await _refuse(error, scope, receive, send)
             return
-        body = self._reply.whole(self._answer.outputs, self._usage())
+        body = self._reply.whole([choice.whole for choice in self._choices], self._answer.usage())
         await Response(body, media_type="application/json")(scope, receive, send)
 
     async def _send_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,16 +74,16 @@ class AnswerResponse(Response):
         opened: set[int] = set()
         async for pieces in self._answer.pieces():
             chunks = []
-            for index, text, finish_reason in pieces:
+            for index, piece in pieces:
+                new = self._choices[index].read(piece)
                 if self._reply.chat and index not in opened:
                     opened.add(index)
                     chunks.append(self._reply.opening(index))
-                chunks.append(self._reply.piece(index, text, finish_reason))
-            yield b"".join(chunks)
-        yield (self._reply.usage(self._usage()) if self._include_usage else b"") + DONE
-
-    def _usage(self) -> dict[str, int]:
-        return usage_count(self._answer.prompt_tokens, self._answer.outputs)
+                if not new.is_empty:
+                    chunks.append(self._reply.piece(index, new))
+            if chunks:
+                yield b"".join(chunks)
+        yield (self._reply.usage(self._answer.usage()) if self._include_usage else b"") + DONE
 
 
 async def _refuse(error: HostError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,109 @@
+"""A bounded pool of contexts, made in the background and lent to the adapters in use."""
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+
+from .contexts import Context
+from .errors import EngineFailed
+from .generation import Adapter
+from .memory import context_bytes, most_contexts
+from .model import Model
+from .options import Options
+
+_log = logging.getLogger(__name__)
+
+
+class ContextPool:
+    """As many contexts as the memory budget allows, made on demand. Belongs to the compute thread."""
+
+    def __init__(self, model: Model, options: Options, defer: Callable[[Callable[[], None]], None]) -> None:
+        """`defer` runs a job on the compute thread; it may be called from any thread."""
+        self._model = model
+        self._options = options
+        self._defer = defer
+        self._most = most_contexts(model, options)
+        self._clock = itertools.count()
+        self._growth: threading.Thread | None = None
+        self._made: Context | None = None
+        # The first one is made at once: a host that cannot have a single context must not start.
+        self._last_used = {Context(model, options): next(self._clock)}
+        _log.info(
+            "Up to %d contexts of %d sequences, %d MiB of KV cache each",
+            self._most,
+            options.parallel,
+            context_bytes(model, options) // 2**20,
+        )
+
+    @property
+    def contexts(self) -> list[Context]:
+        """All contexts, least recently used first."""
+        return sorted(self._last_used, key=self._last_used.__getitem__)
+
+    @property
+    def usage(self) -> float:
+        """The share of all cells, made or not, that hold something; read from any thread."""
+        cells = self._most * self._options.parallel * self._options.ctx_size
+        return sum(context.slots.cached_tokens for context in list(self._last_used)) / cells
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether another context is being made."""
+        return self._growth is not None
+
+    def find(self, adapter: Adapter) -> Context | None:
+        """The context that this adapter holds, if any."""
+        return next((context for context in self._last_used if context.adapter is adapter), None)
+
+    def lend(self, adapter: Adapter) -> Context | None:
+        """A context for an adapter that holds none; None while all are busy or another is being made."""
+        idle = next((one for one in self._last_used if one.adapter is None), None)
+        if idle is None and len(self._last_used) < self._most:
+            self._grow()
+            return None
+        if idle is None:
+            idle = next((one for one in self.contexts if not one.sequences), None)
+        if idle is not None:
+            idle.bind(adapter)
+            self.touch(idle)
+        return idle
+
+    def touch(self, context: Context) -> None:
+        """Marks a context as used just now."""
+        self._last_used[context] = next(self._clock)
+
+    def release(self, adapter: Adapter) -> None:
+        """Takes back the context of an adapter that is about to be freed."""
+        context = self.find(adapter)
+        if context is not None:
+            context.bind(None)
+
+    def close(self) -> None:
+        """Frees every context, the one that is being made included."""
+        if self._growth is not None:
+            self._growth.join()
+        for context in [*self._last_used, *([self._made] if self._made else [])]:
+            context.close()
+        self._last_used.clear()
+
+    def _grow(self) -> None:
+        """Makes a context in a thread: clearing a cache's memory takes as long as some steps do."""
+        if self._growth is None:
+            self._growth = threading.Thread(target=self._make, name="context")
+            self._growth.start()
+
+    def _make(self) -> None:
+        try:
+            self._made = Context(self._model, self._options)
+        except EngineFailed as error:
+            _log.warning("The pool stays at %d contexts: %s", len(self._last_used), error.message)
+        self._defer(self._take_made)
+
+    def _take_made(self) -> None:
+        self._growth = None
+        made, self._made = self._made, None
+        if made is None:
+            self._most = len(self._last_used)
+        else:
+            self._last_used[made] = next(self._clock)
