@@ -280,7 +280,7 @@ def main(argv: list[str]) -> int:
                 require_free_port()
         install_python_packages(needed_extras(for_tests=arguments.for_tests))
         install_front_end()
-    except SetUpError as error:
+    except (SetUpError, OSError) as error:
         print(f"Set-up stopped. {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

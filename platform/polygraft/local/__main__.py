@@ -1,6 +1,7 @@
 """Starts everything on this machine and ends it again: `python -m polygraft.local`, which is `make run`."""
 
 import argparse
+import io
 import sys
 import time
 
@@ -31,11 +32,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parent", type=int, help="process id of the parent: end when it does")
     parent: int | None = parser.parse_args().parent
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode is no reason to stop
     try:
         if parent is not None:
             end_with_parent(parent)
         _run(_settings(), begun)
-    except AskedToEnd:
+    except (AskedToEnd, KeyboardInterrupt):  # the latter before any child was started
         return 0
     except CannotStart as error:
         print(error, file=sys.stderr)

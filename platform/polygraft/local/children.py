@@ -18,7 +18,7 @@ _STOP_SECONDS = 10.0
 _LAST_ONE_SECONDS = 2.0
 _TURN_SECONDS = 0.5
 # A second Ctrl-C after so long is somebody's who does not want to wait.
-_PRESS_SECONDS = 0.5
+_HURRY_SECONDS = 0.5
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,7 +53,7 @@ class Children:
         self._each_turn = each_turn
         self._children: list[Child] = []
         self._asked_at: float | None = None
-        self._is_pressed = False
+        self._hurries = False
         self._selector = selectors.DefaultSelector()
         self._listen_to_signals()
         self._guard = subprocess.Popen(
@@ -123,7 +123,7 @@ class Children:
         """End one child: politely until the deadline, or until a second Ctrl-C."""
         child.terminate()
         deadline = max(deadline, time.monotonic() + _LAST_ONE_SECONDS)
-        while child.exit_code() is None and time.monotonic() < deadline and not self._is_pressed:
+        while child.exit_code() is None and time.monotonic() < deadline and not self._hurries:
             self._listen()
         if child.exit_code() is None:
             self._output.say(f"{child.name} does not end by itself and is killed.")
@@ -154,8 +154,8 @@ class Children:
             if number in _END_SIGNALS and self._asked_at is None:
                 self._asked_at = now
             # A terminal that closes, or a make that is killed, may well send several signals at once.
-            elif number == signal.SIGINT and self._asked_at is not None and now - self._asked_at > _PRESS_SECONDS:
-                self._is_pressed = True
+            elif number == signal.SIGINT and self._asked_at is not None and now - self._asked_at > _HURRY_SECONDS:
+                self._hurries = True
 
     def _show(self, child: Child) -> None:
         for line in child.new_lines():
