@@ -34,8 +34,7 @@ class AdapterStore:
             # Of the copy, so that a source that changes meanwhile cannot come to lie under another's name.
             digest = adapter_digest(manifest(copy))
             _sync_folder(copy)
-            if not self.path(digest).is_dir():
-                self._place(copy, digest)
+            self._place(copy, digest)
         return digest
 
     def path(self, digest: str) -> Path:
@@ -70,7 +69,7 @@ class AdapterStore:
         try:
             copy.rename(self.path(digest))
         except OSError:
-            # Another writer was faster; the same digest is the same bytes.
+            # It is there already, the same bytes under the same digest; a folder is never renamed onto a full one.
             if not self.path(digest).is_dir():
                 raise
             return

@@ -237,6 +237,10 @@ def test_an_option_of_a_wrong_type_is_refused(option: str, value: Any, adapter: 
     assert option in only_finding(examine(adapter), "config").message
 
 
+def test_a_configuration_that_is_too_large_is_not_parsed(adapter: SmallAdapter, examine: Examine) -> None:
+    assert only_finding(examine(adapter, config_bytes=100), "config").expected == "at most 100 bytes"
+
+
 # The declared base model
 
 
