@@ -1,7 +1,7 @@
 """Compares the base model that an adapter says it was trained on with the one it was uploaded for."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 
 _WORD = re.compile(r"\d+(?:\.\d+)*[a-z]*|[a-z]+(?:\d+(?:\.\d+)*[a-z]*)?")
@@ -32,26 +32,14 @@ def compare(declared: object, known: Sequence[str]) -> Match:
         return Match.SAME
     if _LOCAL.match(declared) or not words or not models:
         return Match.UNKNOWN
-    if _related(words, models):
+    # One name within the other tells the same family and no other size.
+    if any(words <= model or model <= words for model in models):
         return Match.RELATED
     # A lone word may be a folder on the trainer's machine; with an owner or a size it names a model.
-    return Match.OTHER if "/" in declared or _sizes(words) else Match.UNKNOWN
-
-
-def _related(words: frozenset[str], models: Iterable[frozenset[str]]) -> bool:
-    """Whether one name is part of the other, and neither tells another size."""
-    for model in models:
-        sizes = _sizes(words), _sizes(model)
-        if (words <= model or model <= words) and (sizes[0] == sizes[1] or not all(sizes)):
-            return True
-    return False
+    return Match.OTHER if "/" in declared or any(map(_SIZE.fullmatch, words)) else Match.UNKNOWN
 
 
 def _words(name: str) -> frozenset[str]:
     """Return the words of a name's last path component, without those that tell the packing."""
     last = re.split(r"[\\/]", name.rstrip("\\/"))[-1].lower()
     return frozenset(_WORD.findall(last)) - _PACKING
-
-
-def _sizes(words: frozenset[str]) -> set[str]:
-    return {word for word in words if _SIZE.fullmatch(word)}
