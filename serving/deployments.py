@@ -22,10 +22,10 @@ def deployment_create(
     Raises:
         ValidationError: the base model lacks the files that this kind needs, or an option is unknown or out of range.
     """
-    if engine_kind is not EngineKind.LLAMACPP:
-        raise ValidationError({"engine_kind": f"Engines of kind {engine_kind} cannot be deployed yet."})
-    if not base_model.gguf_path:
+    if engine_kind is EngineKind.LLAMACPP and not base_model.gguf_path:
         raise ValidationError({"base_model": "llama.cpp needs a GGUF file, and this base model has none."})
+    if engine_kind is EngineKind.VLLM and not base_model.hf_path:
+        raise ValidationError({"base_model": "vLLM needs a Hugging Face folder, and this base model has none."})
     if problems := option_problems(engine_kind, options):
         raise ValidationError({"options": problems})
     deployment = Deployment(base_model=base_model, engine_kind=engine_kind, replicas=replicas, options=options)

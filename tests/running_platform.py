@@ -19,6 +19,8 @@ from deadline import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 120
+VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
+VLLM_MODEL = ROOT / ".venv-vllm" / "smollm2-135m-instruct"
 
 
 @dataclass
@@ -56,13 +58,13 @@ class Platform:
             **options,
         )
 
-    def upload(self, department: str, name: str, folder: Path) -> httpx.Response:
+    def upload(self, department: str, name: str, folder: Path, base_model: str = "") -> httpx.Response:
         """Upload a PEFT folder as it lies on disk."""
         files = [("files", (path.name, path.read_bytes())) for path in sorted(folder.iterdir())]
         return self.api(
             "POST",
             f"departments/{department}/adapters",
-            data={"name": name, "base_model": self.base_model},
+            data={"name": name, "base_model": base_model or self.base_model},
             files=files,
         )
 
@@ -91,10 +93,12 @@ def start_platform(home: Path, port: int) -> Platform:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("POLYGRAFT_")}
     for name in ("REDIS_URL", "DATABASE_URL", "DJANGO_SETTINGS_MODULE"):
         environment.pop(name, None)
+    if VLLM_PYTHON.exists():
+        environment |= {"POLYGRAFT_VLLM_PYTHON": str(VLLM_PYTHON), "VLLM_CPU_KVCACHE_SPACE": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "polygraft.local"],
         cwd=ROOT,
-        env={**environment, "POLYGRAFT_HOME": str(home), "POLYGRAFT_PORT": str(port)},
+        env=environment | {"POLYGRAFT_HOME": str(home), "POLYGRAFT_PORT": str(port)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

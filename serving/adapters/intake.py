@@ -93,8 +93,10 @@ def _examine(version: AdapterVersion, upload: Path, scratch: Path) -> Report:
     )
     folder = scratch / "adapter"
     try:
-        unpack(upload, folder, limits)
-        return validate(folder, base_spec(base_model), limits, aliases=(base_model.source, base_model.name))
+        unpacked = unpack(upload, folder, limits)
+        report = validate(folder, base_spec(base_model), limits, aliases=(base_model.source, base_model.name))
+        report.facts["ignored_files"] = list(unpacked.ignored)
+        return report
     except Rejected as rejected:
         return rejected.as_report()
     except UnsupportedBase as error:

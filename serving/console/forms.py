@@ -133,13 +133,13 @@ class DeploymentForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for options in OPTIONS.values():
+        for kind, options in OPTIONS.items():
             for name, option in options.items():
                 self.fields[f"option_{name}"] = forms.IntegerField(
                     required=False,
                     min_value=option.minimum,
                     label=name,
-                    help_text=f"{option.meaning[0].upper()}{option.meaning[1:]}.",
+                    help_text=f"{_KIND_NAMES[kind]}: {option.meaning}.",
                 )
 
     def option_fields(self) -> list[forms.BoundField]:

@@ -20,6 +20,7 @@ _FACTS = {
     "tensors": "Tensors",
     "declared_base": "Trained on",
     "peft_version": "PEFT",
+    "ignored_files": "Left out",
 }
 
 # The steps of a version's way, and for each state how many of them lie behind it.

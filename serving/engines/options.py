@@ -22,6 +22,13 @@ OPTIONS: dict[EngineKind, dict[str, Option]] = {
         "n_gpu_layers": Option("--n-gpu-layers", 0, "layers kept on a GPU"),
         "max_queue": Option("--max-queue", 1, "requests that may wait"),
     },
+    EngineKind.VLLM: {
+        "max_model_len": Option("--max-model-len", 256, "tokens of context per request"),
+        "max_num_seqs": Option("--max-num-seqs", 1, "requests decoded at once"),
+        "max_loras": Option("--max-loras", 1, "different adapters in one batch"),
+        "max_cpu_loras": Option("--max-cpu-loras", 1, "adapters kept in main memory, at least max_loras"),
+        "tensor_parallel_size": Option("--tensor-parallel-size", 1, "GPUs that share the model"),
+    },
 }
 
 

@@ -38,6 +38,8 @@ class _Running:
     started_at: float = field(default_factory=time.monotonic)
     draining_since: float | None = None
     resident: set[str] = field(default_factory=set)
+    # Every name that it was ever given: vLLM reads an adapter again that it had evicted, and dies if it has gone.
+    given: set[str] = field(default_factory=set)
     # Adapter name → when the engine refused it; tried again later, since it may have been short of memory.
     refused: dict[str, float] = field(default_factory=dict)
 
@@ -93,7 +95,7 @@ class Supervisor:
         node_withdraw(self._client, self._node.name)
 
     def _held_digests(self) -> set[str]:
-        names = set().union(*(running.resident for running in self._running.values()))
+        names = set().union(*(running.given for running in self._running.values()))
         return {digest_of(name) for name in names}
 
     def _step(self, engine: Engine) -> None:
@@ -110,7 +112,7 @@ class Supervisor:
                 self._publish(engine, running)
             else:
                 self._drain(engine, running)
-        except EngineError as error:
+        except (EngineError, OSError) as error:
             self._fail(engine, str(error))
 
     def _start(self, engine: Engine) -> None:
@@ -174,6 +176,7 @@ class Supervisor:
     def _load(self, engine: Engine, running: _Running, name: str, versions: list[AdapterVersion]) -> None:
         version = versions[0]
         files = self._copies.fetch(version.digest, version.adapter.base_model.name)
+        running.given.add(name)
         try:
             running.driver.load_adapter(
                 running.process, AdapterFiles(name=name, peft_folder=files.peft_folder, gguf_file=files.gguf_file)

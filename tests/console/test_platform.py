@@ -92,9 +92,20 @@ def test_a_wrong_option_is_refused_beside_its_field(cast: Cast, sign_in) -> None
     assert "greater than or equal to 256" in response.content.decode()
 
 
-def test_only_base_models_with_files_for_an_engine_are_deployed(cast: Cast, sign_in) -> None:
+def test_a_base_model_without_the_files_of_an_engine_is_not_deployed_on_it(cast: Cast, sign_in) -> None:
     BaseModel.objects.create(name="vllm-only", hf_path="/models/x")
-    assert 'value="vllm-only"' not in sign_in("ada").get("/engines/deployments/new/").content.decode()
+    body = {"base_model": "vllm-only", "engine_kind": "llamacpp", "replicas": 1}
+    response = sign_in("ada").post("/engines/deployments/new/", body)
+    assert "llama.cpp needs a GGUF file" in response.content.decode()
+    sign_in("ada").post("/engines/deployments/new/", {**body, "engine_kind": "vllm", "option_max_loras": 2})
+    deployment = Deployment.objects.get(base_model__name="vllm-only")
+    assert (deployment.engine_kind, deployment.options) == ("vllm", {"max_loras": 2})
+
+
+def test_an_option_of_another_engine_is_refused(cast: Cast, sign_in) -> None:
+    body = {"base_model": "smollm2", "engine_kind": "llamacpp", "replicas": 1, "option_max_loras": 2}
+    response = sign_in("ada").post("/engines/deployments/new/", body)
+    assert "max_loras is no option of llamacpp" in response.content.decode()
 
 
 def test_a_deployment_is_scaled(cast: Cast, sign_in) -> None:

@@ -1,0 +1,71 @@
+"""Drives vLLM's OpenAI server with many LoRA adapters."""
+
+import sys
+from pathlib import Path
+
+from polygraft.conf import config
+from serving.adapters.limits import Limits
+from serving.engines import openai_http
+from serving.engines.driver import AdapterFiles, EngineError, EngineSpec
+from serving.engines.kinds import EngineKind
+from serving.engines.options import option_flags
+from serving.engines.process import EngineProcess, free_port, new_secret, start_process
+
+# The module and not the script `vllm`, which fails in repackaged builds that carry another name.
+_SERVER = "vllm.entrypoints.openai.api_server"
+# Adapters are loaded by name over HTTP; nothing is fetched from a hub, and nobody is told about it.
+_ENVIRONMENT = {
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+_DEFAULTS = {"max_loras": 4, "max_cpu_loras": 64}
+
+
+class VllmDriver:
+    """Hugging Face base models with PEFT adapters, batched together on GPUs (or on processors, for tests)."""
+
+    kind = EngineKind.VLLM
+
+    def start(self, spec: EngineSpec) -> EngineProcess:
+        """See `Driver.start`."""
+        if not (spec.model_path / "config.json").is_file():
+            raise EngineError(f"There is no Hugging Face model in {spec.model_path} on this node.")
+        python = config().vllm_python or Path(sys.executable)
+        port = free_port(spec.host)
+        secret = new_secret()
+        command = [
+            *(str(python), "-m", _SERVER),
+            *("--model", str(spec.model_path)),
+            *("--served-model-name", spec.base_model),
+            *("--host", spec.host),
+            *("--port", str(port)),
+            "--enable-lora",
+            *("--max-lora-rank", str(Limits().engine_rank(config().max_lora_rank))),
+            *("--enable-force-include-usage", "--disable-fastapi-docs"),
+            *option_flags(self.kind, _DEFAULTS | spec.options),
+        ]
+        return start_process(
+            command,
+            address=f"{spec.host}:{port}",
+            secret=secret,
+            log_path=spec.log_path,
+            environment={**_ENVIRONMENT, "VLLM_API_KEY": secret},
+        )
+
+    def probe(self, engine: EngineProcess, model: str) -> None:
+        """See `Driver.probe`."""
+        openai_http.probe(engine, model)
+
+    def load_adapter(self, engine: EngineProcess, adapter: AdapterFiles) -> None:
+        """See `Driver.load_adapter`."""
+        openai_http.load(engine, adapter.name, str(adapter.peft_folder))
+
+    def unload_adapter(self, engine: EngineProcess, name: str) -> None:
+        """See `Driver.unload_adapter`."""
+        openai_http.unload(engine, name)
+
+    def stop(self, engine: EngineProcess) -> None:
+        """See `Driver.stop`."""
+        engine.terminate()
