@@ -39,5 +39,6 @@ _home = tempfile.TemporaryDirectory(prefix="polygraft-tests-")
 atexit.register(_home.cleanup)
 os.environ["POLYGRAFT_HOME"] = _home.name
 os.environ["POLYGRAFT_SECRET_KEY"] = "only-for-tests"
-os.environ.pop("DATABASE_URL", None)
+# SQLite, unless a test of another database runs pytest once more.
+os.environ["DATABASE_URL"] = os.environ.get("POLYGRAFT_TESTS_DATABASE_URL", "")
 os.environ["REDIS_URL"] = _private_redis(Path(_home.name))
