@@ -2,8 +2,8 @@
 
     python bench/gateway.py [--seconds 5] [--server gunicorn uvicorn]
 
-Everything runs on this machine: a private Redis, a fake engine, one gateway process, and `wrk` as the client. CPU is
-read from /proc over the run, so other load on the machine lengthens the run but hardly changes the figure.
+Everything runs on this machine: a private Redis, a mock engine, one gateway process, and `wrk` as the client. CPU is
+read from /proc over the run. Compare figures of one run only: what else the machine does changes all of them.
 """
 
 import argparse
@@ -47,13 +47,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="polygraft-bench-") as folder, contextlib.ExitStack() as stack:
         stack.enter_context(private_redis(Path(folder)))
         secret, base_model_id = make_platform()
-        small = stack.enter_context(FakeEngine(models=["base", f"lora-{DIGEST}"], tokens=8))
+        mock_pid, mock_address = stack.enter_context(mock_engine())
         paced = stack.enter_context(FakeEngine(models=["base", f"lora-{DIGEST}"], tokens=CHUNKS, tps=CHUNKS_PER_SECOND))
-        direct = {**BODY, "model": "base"}
-        show("direct", small.process.pid, f"http://{small.address}{CHAT}", secret, direct, options.seconds)
+        show("mock engine, direct", mock_pid, f"http://{mock_address}{CHAT}", secret, BODY, options.seconds)
         for server in options.server:
             with gateway(server, Path(folder)) as (process, url):
-                with published(small.address, base_model_id):
+                with published(mock_address, base_model_id):
                     wait_until_answers(url + CHAT, secret)
                     show(server, process, url + CHAT, secret, BODY, options.seconds)
                 with published(paced.address, base_model_id):
@@ -148,6 +147,17 @@ def private_redis(folder: Path) -> Iterator[None]:
     finally:
         server.terminate()
         server.wait()
+
+
+@contextlib.contextmanager
+def mock_engine() -> Iterator[tuple[int, str]]:
+    """A mock engine; gives its pid and its address."""
+    command = [sys.executable, str(ROOT / "bench" / "mock_engine.py"), f"lora-{DIGEST}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        if process.stdout is None:
+            raise SystemExit("The mock engine says nothing.")
+        yield process.pid, process.stdout.readline().strip()
+        process.terminate()
 
 
 def make_platform() -> tuple[str, int]:
