@@ -14,7 +14,11 @@ from polygraft.body_limit import BodyLimit  # noqa: E402
 from polygraft.conf import config  # noqa: E402
 from serving.gateway.app import gateway  # noqa: E402
 
-console = BodyLimit(cast(Application, django_application), max_bytes=config().max_upload_bytes)
+console = BodyLimit(
+    cast(Application, django_application),
+    max_upload=config().max_upload_bytes,
+    max_other=config().max_request_bytes,
+)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

