@@ -2,8 +2,10 @@
 
 import io
 import json
+import socket
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +109,27 @@ def test_an_upload_without_files_is_refused_at_once(platform: Platform) -> None:
     assert "files" in answer.json()["errors"]
 
 
-def test_two_uploads_of_one_name_become_two_versions(platform: Platform, adapter_folder: Callable[[str], Path]) -> None:
+def test_two_uploads_of_one_name_at_once_become_two_versions(
+    platform: Platform, adapter_folder: Callable[[str], Path]
+) -> None:
     folder = adapter_folder("support-bot")
-    numbers = {platform.upload("support", "twice", folder).json()["version"] for _ in range(2)}
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: platform.upload("support", "twice", folder), range(2)))
+    numbers = {answer.json()["version"] for answer in answers}
     assert numbers == {1, 2}
     for number in numbers:
         platform.wait_for_state("support", "twice", "ready", number)
+
+
+def test_an_upload_over_the_limit_is_refused_before_it_is_sent(platform: Platform) -> None:
+    host, port = platform.url.removeprefix("http://").split(":")
+    head = (
+        "POST /api/v1/departments/support/adapters HTTP/1.1\r\n"
+        f"Host: {host}:{port}\r\nAuthorization: Bearer {platform.demo['admin_token']}\r\n"
+        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {5 * 1024**3}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(head.encode())
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"application/problem+json" in answer
