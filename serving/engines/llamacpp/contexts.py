@@ -16,7 +16,7 @@ from .slots import Slots, shared_length
 _WORTH_WAITING_FOR = 32
 
 
-def context_params(model: Model, options: Options) -> Any:
+def context_params(options: Options) -> Any:
     """llama.cpp's parameters of a context, as far as the options say."""
     params = api.llama_context_default_params()
     params.n_threads, params.n_threads_batch = options.threads, options.threads_batch
@@ -42,7 +42,7 @@ class Context:
 
     def __init__(self, model: Model, options: Options) -> None:
         """May be called from any thread; takes as long as it takes to clear the cache's memory."""
-        params = context_params(model, options)
+        params = context_params(options)
         params.n_ctx = options.ctx_size * options.parallel
         params.n_batch = params.n_ubatch = options.batch_size
         params.n_seq_max = params.n_outputs_max = options.parallel

@@ -4,6 +4,8 @@ import asyncio
 import threading
 
 from .adapters import AdapterRegistry
+from .embedder import Embedder
+from .embeddings import Embeddings
 from .errors import StillLoading
 from .generation import Event, Generation
 from .intake import Intake
@@ -27,6 +29,7 @@ class Host:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._registry: AdapterRegistry | None = None
         self._intake: Intake | None = None
+        self._embedder: Embedder | None = None
 
     async def open(self) -> None:
         """Loads the model and the first adapters; raises ModelUnreadable or a HostError."""
@@ -61,6 +64,13 @@ class Host:
             raise StillLoading("The model is not loaded.")
         return self._intake
 
+    @property
+    def embeddings(self) -> Embeddings:
+        """Where requests for embeddings go."""
+        if self._embedder is None:
+            raise StillLoading("The model is not loaded.")
+        return Embeddings(self.intake, self.registry, self._scheduler, self._embedder)
+
     async def close(self) -> None:
         """Ends the compute thread, which frees everything llama.cpp holds."""
         self._scheduler.stop()
@@ -72,8 +82,10 @@ class Host:
             model = Model(self.options)
             pool = ContextPool(model, self.options, self._scheduler.defer)
             self.metrics.kv_usage.set_function(lambda: pool.usage)
+            self._embedder = Embedder(model, self.options)
             self._loop.call_soon_threadsafe(self._loaded.set_result, model)
             self._scheduler.run(model, pool)
+            self._embedder.close()
             pool.close()
             model.close()
         except BaseException as error:  # noqa: BLE001 - handed to the event loop, which ends the process

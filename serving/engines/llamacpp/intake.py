@@ -25,13 +25,15 @@ class Intake:
     def __init__(self, model: Model, registry: AdapterRegistry, scheduler: Scheduler, ctx_size: int) -> None:
         self._registry = registry
         self._scheduler = scheduler
-        self._limit = ctx_size
+        self.limit = ctx_size
         self.model = model
         self.template = ChatTemplate(model)
 
     async def begin(self, request: CompletionRequest) -> tuple[Answer, list[Choice]]:
         """Starts a request's generations, with a reader for each; a HostError says why not."""
         adapter = self._registry.get(request.model)
+        if self.model.makes_embeddings:
+            raise BadRequest(f"The model `{request.model}` only makes embeddings.", param="model")
         prompts = await self._prompts(request)
         self._check_bias(request)
         grammar = await asyncio.to_thread(self._grammar, request) if _is_constrained(request) else None
@@ -69,23 +71,27 @@ class Intake:
             # The template writes the special tokens itself.
             rendered = self.template.render(request.messages, request.tools)
             return [self._checked(await self.tokens(rendered, add_special=False))]
-        return [await self._prompt(prompt, request.suffix) for prompt in request.prompts or ()]
+        if request.suffix is None:
+            return [await self.prompt(prompt) for prompt in request.prompts or ()]
+        return [await self._infill(prompt, request.suffix) for prompt in request.prompts or ()]
 
-    async def _prompt(self, prompt: str | list[int], suffix: str | None) -> list[int]:
-        if suffix is None:
-            tokens = await self.tokens(prompt, add_special=True) if isinstance(prompt, str) else prompt
-            return self._checked(tokens)
+    async def prompt(self, given: str | list[int], *, param: str = "prompt") -> list[int]:
+        """Token ids of a prompt as it was given; BadRequest if they are none, or not the model's."""
+        tokens = await self.tokens(given, add_special=True) if isinstance(given, str) else given
+        return self._checked(tokens, param)
+
+    async def _infill(self, prompt: str | list[int], suffix: str) -> list[int]:
         if self.model.infill_tokens is None:
             raise UnsupportedParameter("This model cannot fill in text before a `suffix`.", param="suffix")
         before, after, middle = self.model.infill_tokens
         start = await self.tokens(prompt, add_special=False) if isinstance(prompt, str) else prompt
         return self._checked([before, *start, after, *await self.tokens(suffix, add_special=False), middle])
 
-    def _checked(self, tokens: list[int]) -> list[int]:
+    def _checked(self, tokens: list[int], param: str = "prompt") -> list[int]:
         if not tokens:
-            raise BadRequest("The prompt is empty.", param="prompt")
+            raise BadRequest("The prompt is empty.", param=param)
         if max(tokens) >= self.model.vocabulary_size:
-            raise BadRequest("`prompt` holds a token id outside the vocabulary.", param="prompt")
+            raise BadRequest(f"`{param}` holds a token id outside the vocabulary.", param=param)
         return tokens
 
     def _check_bias(self, request: CompletionRequest) -> None:
@@ -116,17 +122,17 @@ class Intake:
 
     def _max_tokens(self, request: CompletionRequest, prompt_tokens: int) -> int:
         chat = request.messages is not None
-        left = self._limit - prompt_tokens
+        left = self.limit - prompt_tokens
         if left < 1:
             raise ContextLengthExceeded(
-                f"This model's context is {self._limit} tokens, but the prompt has {prompt_tokens}; shorten it.",
+                f"This model's context is {self.limit} tokens, but the prompt has {prompt_tokens}; shorten it.",
                 param="messages" if chat else "prompt",
             )
         if request.max_tokens is None:
             return left if chat else min(left, _DEFAULT_COMPLETION_TOKENS)
         if request.max_tokens > left:
             raise ContextLengthExceeded(
-                f"This model's context is {self._limit} tokens, but the prompt has {prompt_tokens} and"
+                f"This model's context is {self.limit} tokens, but the prompt has {prompt_tokens} and"
                 f" {request.max_tokens} more were asked for; shorten one of them.",
                 param="max_tokens",
             )

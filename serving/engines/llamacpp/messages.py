@@ -7,15 +7,15 @@ import orjson
 from .errors import BadRequest
 
 
-def read_prompts(value: Any, *, most: int) -> list[str | list[int]]:
+def read_prompts(value: Any, *, most: int, name: str = "prompt") -> list[str | list[int]]:
     """A prompt in any of its four shapes: a text, token ids, or a list of either."""
     if isinstance(value, str) or (isinstance(value, list) and value and _all_tokens(value)):
         return [value]
     if isinstance(value, list) and value and all(isinstance(one, str) or _all_tokens(one) for one in value):
         if len(value) > most:
-            raise BadRequest(f"`prompt` may hold {most} prompts at most.", param="prompt")
+            raise BadRequest(f"`{name}` may hold {most} prompts at most.", param=name)
         return value
-    raise BadRequest("`prompt` must be a string, a list of token ids, or a list of either.", param="prompt")
+    raise BadRequest(f"`{name}` must be a string, a list of token ids, or a list of either.", param=name)
 
 
 def read_messages(value: Any) -> list[dict[str, Any]]:

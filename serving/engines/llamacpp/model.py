@@ -46,6 +46,12 @@ class Model:
         return not (api.llama_model_is_recurrent(self.pointer) or api.llama_model_is_hybrid(self.pointer))
 
     @property
+    def makes_embeddings(self) -> bool:
+        """Whether the model was made for embeddings, and so not for text."""
+        pooling = self.metadata(f"{self.metadata('general.architecture')}.pooling_type")
+        return pooling not in (None, "0")
+
+    @property
     def kv_widths(self) -> tuple[int, int]:
         """Values that one token keeps in the KV cache over all layers: keys, values."""
         architecture = self.metadata("general.architecture") or ""

@@ -92,12 +92,17 @@ class Scheduler:
                 self._turn()
         finally:
             lost = EngineFailed("The engine stopped before this answer was finished.")
-            self._publish([(generation, Failed(lost)) for generation in (*self._running, *self._waiting)])
+            self._publish([(generation, Failed(lost)) for generation in self.unfinished])
 
     def retire(self, adapter: Adapter) -> None:
         """Frees an adapter as soon as its last generation has ended; compute thread only."""
         adapter.retiring = True
         self._free_if_unused(adapter)
+
+    @property
+    def unfinished(self) -> list[Generation]:
+        """What runs or waits; compute thread only."""
+        return [*self._running, *self._waiting]
 
     def _stop(self) -> None:
         self._stopping = True

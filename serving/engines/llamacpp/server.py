@@ -13,11 +13,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .embeddings import parse_embeddings
 from .errors import BodyTooLarge, HostError, Unauthorised
 from .host import Host
 from .protocol import CompletionRequest, parse_adapter, parse_chat, parse_completion
 from .replies import Reply
 from .streaming import AnswerResponse
+from .tokenizing import tokenize
 
 _LARGEST_BODY = 16 * 2**20  # bytes
 
@@ -33,6 +35,8 @@ def make_app(host: Host, secret: str | None) -> ASGIApp:
             Route("/v1/models", _models(host)),
             Route("/v1/chat/completions", _completions(host, parse_chat), methods=["POST"]),
             Route("/v1/completions", _completions(host, parse_completion), methods=["POST"]),
+            Route("/v1/embeddings", _embeddings(host), methods=["POST"]),
+            Route("/tokenize", _tokenize(host), methods=["POST"]),
             Route("/v1/load_lora_adapter", _load(host), methods=["POST"]),
             Route("/v1/unload_lora_adapter", _unload(host), methods=["POST"]),
         ],
@@ -80,6 +84,20 @@ def _completions(host: Host, parse: Callable[[bytes], CompletionRequest]) -> End
         )
 
     return completions
+
+
+def _embeddings(host: Host) -> Endpoint:
+    async def embeddings(request: Request) -> Response:
+        return JSONResponse(await host.embeddings.answer(parse_embeddings(await _body(request))))
+
+    return embeddings
+
+
+def _tokenize(host: Host) -> Endpoint:
+    async def tokenized(request: Request) -> Response:
+        return JSONResponse(await tokenize(await _body(request), host.intake))
+
+    return tokenized
 
 
 def _load(host: Host) -> Endpoint:

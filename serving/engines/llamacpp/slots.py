@@ -4,6 +4,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+# Copying moves a slot's whole cache, whatever is used of it; computing so few tokens takes no longer.
+_WORTH_COPYING = 16
+
 
 @dataclass(eq=False, slots=True)
 class Slot:
@@ -50,15 +53,13 @@ class Slots:
     def place(self, salt: str, prompt: Sequence[int]) -> Place:
         """Takes the free slot in which a prompt has least left to compute; there must be one."""
         free = [slot for slot in self._slots if not slot.busy]
-        oldest = min(free, key=lambda slot: slot.last_used)
+        slot = min(free, key=lambda slot: (bool(slot.tokens), slot.last_used))
         source, reused = self._longest(salt, prompt)
-        if source is None:
-            slot = source = oldest
-        elif source.busy or 2 * reused < len(source.tokens):
-            # Another conversation goes on in the source, or may: it keeps what it has, if it is not the oldest.
-            slot = oldest
-        else:
+        if source is not None and not source.busy and 2 * reused >= len(source.tokens):
             slot = source
+        # Otherwise another conversation goes on in the source, or may: it keeps what it has.
+        elif source is None or (reused < _WORTH_COPYING and source is not slot):
+            source, reused = slot, 0
         slot.busy = True
         slot.last_used = next(self._clock)
         slot.salt = salt

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,29 +18,103 @@ import numpy as np
 import pytest
 
 from demo_model import demo_model_path
+from serving.engines.llamacpp.errors import HostError
+from serving.engines.llamacpp.generation import Adapter, Event, Failed, Generation, Piece
+from serving.engines.llamacpp.metrics import Metrics
+from serving.engines.llamacpp.model import Model
+from serving.engines.llamacpp.options import options_parse
+from serving.engines.llamacpp.pool import ContextPool
+from serving.engines.llamacpp.sampling import SamplingParams
+from serving.engines.llamacpp.scheduler import Scheduler
 
 LAYERS, HIDDEN, KV_WIDTH, RANK = 30, 576, 192, 2
 
 
-def _write_lora(path: Path, seed: int, *, hidden: int = HIDDEN) -> Path:
+def _write_lora(path: Path, seed: int, *, hidden: int = HIDDEN, layers: int = LAYERS, kv_width: int = KV_WIDTH) -> Path:
     """A random LoRA on every layer's q and v, strong enough to change what the demo model says."""
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 0.5 * RANK)
-    for layer in range(LAYERS):
-        for module, width in (("attn_q", hidden), ("attn_v", KV_WIDTH)):
+    for layer in range(layers):
+        for module, width in (("attn_q", hidden), ("attn_v", kv_width)):
             name = f"blk.{layer}.{module}.weight"
             a = random.normal(size=(RANK, hidden)) / np.sqrt(hidden)
             b = random.normal(size=(width, RANK))
             writer.add_tensor(f"{name}.lora_a", a.astype(np.float32))
             writer.add_tensor(f"{name}.lora_b", b.astype(np.float32))
+    _finish(writer)
+    return path
+
+
+TINY_LAYERS, TINY_HIDDEN, TINY_HEADS, TINY_KV_HEADS, TINY_INNER = 2, 64, 4, 2, 96
+CHAT_TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+
+
+def _byte_tokens() -> list[str]:
+    """The characters by which GPT-2's tokenizers write the 256 bytes."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    written = dict(zip(printable, printable, strict=True)) | {byte: 256 + at for at, byte in enumerate(others)}
+    return [chr(written[byte]) for byte in range(256)]
+
+
+def _write_tiny_model(path: Path, *, pooling: int = 0) -> Path:
+    """A base model of random weights, whose every step takes a fraction of a millisecond; it knows infill tokens."""
+    random = np.random.default_rng(7)
+    tokens = [*_byte_tokens(), "ab", "<|im_start|>", "<|im_end|>", "<pre>", "<suf>", "<mid>"]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(TINY_LAYERS)
+    writer.add_context_length(4096)
+    writer.add_embedding_length(TINY_HIDDEN)
+    writer.add_feed_forward_length(TINY_INNER)
+    writer.add_head_count(TINY_HEADS)
+    writer.add_head_count_kv(TINY_KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(TINY_HIDDEN // TINY_HEADS)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * 257 + [3] * 5)
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(257)
+    writer.add_eos_token_id(258)
+    for kind, token in (("prefix", 259), ("suffix", 260), ("middle", 261)):
+        writer.add_uint32(f"tokenizer.ggml.{kind}_token_id", token)
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(CHAT_TEMPLATE)
+    if pooling:
+        writer.add_uint32("llama.pooling_type", pooling)
+    kv_width = TINY_HIDDEN // TINY_HEADS * TINY_KV_HEADS
+
+    def add(name: str, *shape: int) -> None:
+        values = np.ones(shape) if len(shape) == 1 else random.normal(size=shape) / np.sqrt(shape[-1])
+        writer.add_tensor(f"{name}.weight", values.astype(np.float32))
+
+    add("token_embd", len(tokens), TINY_HIDDEN)
+    add("output_norm", TINY_HIDDEN)
+    add("output", len(tokens), TINY_HIDDEN)
+    for layer in range(TINY_LAYERS):
+        at = f"blk.{layer}"
+        add(f"{at}.attn_norm", TINY_HIDDEN)
+        add(f"{at}.ffn_norm", TINY_HIDDEN)
+        add(f"{at}.attn_q", TINY_HIDDEN, TINY_HIDDEN)
+        add(f"{at}.attn_k", kv_width, TINY_HIDDEN)
+        add(f"{at}.attn_v", kv_width, TINY_HIDDEN)
+        add(f"{at}.attn_output", TINY_HIDDEN, TINY_HIDDEN)
+        add(f"{at}.ffn_gate", TINY_INNER, TINY_HIDDEN)
+        add(f"{at}.ffn_up", TINY_INNER, TINY_HIDDEN)
+        add(f"{at}.ffn_down", TINY_HIDDEN, TINY_INNER)
+    _finish(writer)
+    return path
+
+
+def _finish(writer: gguf.GGUFWriter) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
 
 
 @dataclass
@@ -66,10 +141,12 @@ class RunningHost:
         return status
 
 
-def _start(*options: str, env: dict[str, str] | None = None, stderr: int | None = None) -> RunningHost:
+def _start(
+    *options: str, model: Path | None = None, env: dict[str, str] | None = None, stderr: int | None = None
+) -> RunningHost:
     """Starts a host on a free port and waits for its line."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "serving.engines.llamacpp", "--model", str(demo_model_path()),
+        [sys.executable, "-m", "serving.engines.llamacpp", "--model", str(model or demo_model_path()),
          "--served-model-name", "base", "--port", "0", *options],
         env=os.environ | (env or {}), stdout=subprocess.PIPE, stderr=stderr, text=True,
     )  # fmt: skip
@@ -153,6 +230,113 @@ def start_host() -> Iterator[Callable[..., RunningHost]]:
     yield start
     for running in started:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model that computes in no time."""
+    return _write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_embedding_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, as a model made for embeddings by the mean over an input's tokens."""
+    return _write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny-embed.gguf", pooling=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_lora_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Four LoRA files for the tiny model."""
+    folder = tmp_path_factory.mktemp("tiny-loras")
+    kv_width = TINY_HIDDEN // TINY_HEADS * TINY_KV_HEADS
+    return [
+        _write_lora(folder / f"{seed}.gguf", seed, hidden=TINY_HIDDEN, layers=TINY_LAYERS, kv_width=kv_width)
+        for seed in range(4)
+    ]
+
+
+class Output:
+    """What came of a generation that an engine was given; the sink of it."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self.error: HostError | None = None
+        self.done = threading.Event()
+
+    @property
+    def text(self) -> str:
+        """The text, once it is finished."""
+        assert self.done.wait(60), "The generation did not finish."
+        assert self.error is None, self.error
+        return "".join(piece.text for piece in self.pieces)
+
+
+class Engine:
+    """The compute thread with its scheduler, in this process and without HTTP."""
+
+    def __init__(self, model: Path, *options: str) -> None:
+        self.options = options_parse(["--model", str(model), "--ctx-size", "256", "--threads", "1", *options])
+        self.metrics = Metrics("tiny")
+        self.scheduler = Scheduler(self.options, self.metrics, self._publish)
+        self.model = Model(self.options)
+        self.pool = ContextPool(self.model, self.options, self.scheduler.defer)
+        self.base = Adapter("base")
+        self.order: list[Generation] = []
+        self._thread = threading.Thread(target=self.scheduler.run, args=(self.model, self.pool))
+        self._thread.start()
+
+    def call(self, job: Callable[[], Any]) -> Any:
+        """Runs a job on the compute thread."""
+        return self.scheduler.call(job).result(60)
+
+    def load(self, path: Path) -> Adapter:
+        """Loads an adapter."""
+        return Adapter(path.stem, path, None, self.call(lambda: self.model.adapter_load(path)))
+
+    def generation(self, adapter: Adapter, prompt: list[int], max_tokens: int = 4, **more: Any) -> Generation:
+        """A greedy generation, not submitted yet."""
+        return Generation(adapter, prompt, SamplingParams(temperature=0), max_tokens, Output(), **more)
+
+    def submit(self, *generations: Generation) -> list[Output]:
+        """Submits generations at once, so that they are admitted at the same step."""
+        self.scheduler.submit(list(generations))
+        return [generation.sink for generation in generations]
+
+    def say(self, adapter: Adapter, prompt: list[int], max_tokens: int = 4, **more: Any) -> str:
+        """A generation's text."""
+        return self.submit(self.generation(adapter, prompt, max_tokens, **more))[0].text
+
+    def close(self) -> None:
+        """Ends the thread and frees everything."""
+        self.scheduler.stop()
+        self._thread.join(60)
+        self.pool.close()
+        self.model.close()
+
+    def _publish(self, events: list[tuple[Generation, Event]]) -> None:
+        for generation, event in events:
+            output = generation.sink
+            if isinstance(event, Failed):
+                output.error = event.error
+            else:
+                output.pieces.append(event)
+            if isinstance(event, Failed) or event.finish_reason is not None:
+                self.order.append(generation)
+                output.done.set()
+
+
+@pytest.fixture
+def make_engine(tiny_model: Path) -> Iterator[Callable[..., Engine]]:
+    """Engines over the tiny model that end with the test."""
+    made: list[Engine] = []
+
+    def make(*options: str) -> Engine:
+        made.append(Engine(tiny_model, *options))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
 
 
 @pytest.fixture
