@@ -29,8 +29,8 @@ test: setup ## Run every check and every test, as CI does; ARGS are for pytest
 	$(BIN)/pytest $(if $(POLYGRAFT_FORBID_SKIPS),-p tests.forbid_skips) $(ARGS)
 
 lint: setup ## Check style and formatting
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check --no-cache
+	$(BIN)/ruff format --no-cache --check
 
 types: setup ## Check types
 	$(CHECK)/mypy

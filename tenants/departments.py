@@ -1,8 +1,8 @@
 """Creates departments and says who belongs to them."""
 
 from django.db import transaction
-from polygraft.live import Change, announce
 
+from polygraft.live import Change, announce
 from tenants.audit import audit_record
 from tenants.models import Department, Membership, Role, User
 

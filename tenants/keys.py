@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from django.db import transaction
 from django.utils import timezone
-from polygraft.live import Change, announce
 
+from polygraft.live import Change, announce
 from tenants.audit import audit_record
 from tenants.key_format import hash_key, key_hint, new_key
 from tenants.models import APIKey, Department, User

@@ -3,11 +3,11 @@
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from polygraft.api.problems import Conflict
 from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from polygraft.api.problems import Conflict
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView, PlatformView
 from tenants.api.serializers import (
