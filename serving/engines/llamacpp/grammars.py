@@ -1,6 +1,7 @@
 """Grammars that keep an output to a JSON schema, or to calls of tools."""
 
 import json
+import re
 from typing import Any
 
 from llama_cpp.llama_grammar import LlamaGrammar
@@ -31,7 +32,8 @@ def tools_grammar(tools: Tools, style: ToolStyle) -> str:
         properties = {"name": {"const": function["name"]}, style.arguments_key: prepared.schema}
         calls.append({"type": "object", "properties": properties, "required": list(properties)})
         definitions |= prepared.definitions
-    grammar = _convert({"anyOf": calls, "$defs": definitions}, "tools").replace("root ::=", "call ::=", 1)
+    converted = _convert({"anyOf": calls, "$defs": definitions}, "tools")
+    grammar = re.sub(r"^root ::=", "call ::=", converted, flags=re.MULTILINE)
     begin, between, end = (json.dumps(part) for part in (style.before, style.between, style.after))
     repeated = f" ({between} call)*" if tools.parallel else ""
     return f"{grammar}\nroot ::= {begin} call{repeated} {end}\n"
