@@ -4,9 +4,9 @@ The lines look like those of `polygraft.logs` but do not go through it: formatti
 else that the gateway does for a small request.
 """
 
-import asyncio
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -14,30 +14,19 @@ import orjson
 
 from serving.gateway.call import Call
 
-_FLUSH_SECONDS = 0.1
-
 
 class AccessLog:
-    """Gathers lines and writes them to standard error a few times a second."""
+    """Lines on standard error, in the style and from the level that the platform's log is set to."""
 
-    def __init__(self, style: Literal["console", "json"]) -> None:
+    def __init__(self, style: Literal["console", "json"], level: str) -> None:
         self._format = _as_json if style == "json" else _as_text
-        self._lines: list[str] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._writes = level in ("DEBUG", "INFO")
 
-    def write(self, call: Call) -> None:
-        """Note a request that has ended."""
-        self._lines.append(self._format(call))
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
-
-    def flush(self) -> None:
-        """Write what has gathered."""
-        self._timer = None
-        if self._lines:
-            sys.stderr.write("".join(self._lines))
+    def write(self, calls: Iterable[Call]) -> None:
+        """Write a line for each of these calls, which have ended."""
+        if self._writes and (lines := "".join(map(self._format, calls))):
+            sys.stderr.write(lines)
             sys.stderr.flush()
-            self._lines.clear()
 
 
 def _fields(call: Call) -> dict[str, object]:

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from polygraft.asgi_types import Receive, Scope, Send
-from serving.gateway import auth, metrics
+from serving.gateway import auth
 from serving.gateway.body import parse_wish, read_body
 from serving.gateway.call import Call, ClientLeft
 from serving.gateway.departure import Departure
@@ -39,7 +39,7 @@ async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
     call.model, call.streamed = wish.model, wish.stream
     target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
     engines = engines_for(target, parts.fleet.engines, parts.fleet.in_flight)
-    with Departure(call.receive):
+    with Departure(parts.departures, call.receive):
         await parts.relay.answer(call, wish, target, engines)
 
 
@@ -94,7 +94,7 @@ async def _answer(parts: Parts, call: Call) -> None:
 
 async def _account(parts: Parts, call: Call) -> None:
     """Answer a request and settle its account, whatever happens."""
-    metrics.IN_FLIGHT.inc()
+    parts.accounts.begin()
     try:
         await _answer(parts, call)
     except (ClientLeft, OSError):
@@ -103,15 +103,9 @@ async def _account(parts: Parts, call: Call) -> None:
         call.outcome = "aborted"
         raise
     finally:
-        metrics.IN_FLIGHT.dec()
-        call.end()
         if not call.response_started:
             call.status = _CLIENT_LEFT_STATUS
-        if call.grant is not None:
-            parts.meter.record(call)
-        metrics.observe(call)
-        if parts.writes_access_log:
-            parts.access_log.write(call)
+        parts.accounts.settle(call)
 
 
 class Gateway:

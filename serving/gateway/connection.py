@@ -102,8 +102,12 @@ class Connection(asyncio.Protocol):
         self._last_byte = self._loop.time()
         self._timer = self._loop.call_later(self._idle_timeout, self._check_silence)
         self._transport.write(request)
-        while not self._headers_done:
-            await self._wait()
+        try:
+            while not self._headers_done:
+                await self._wait()
+        except BaseException:  # a cancelled request, too, must leave no connection behind
+            self.end()
+            raise
 
     async def read(self) -> bytes:
         """The next bytes of the body, as many as have come; b"" at its end.

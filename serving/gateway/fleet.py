@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
 
 import redis.asyncio
 import structlog
@@ -26,12 +25,23 @@ class Fleet:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self.engines: tuple[EngineEntry, ...] = ()
         # Engine id → requests of this process under way there.
-        self.in_flight: Counter[str] = Counter()
+        self.in_flight: dict[str, int] = {}
         self._client = client
         self._changed = asyncio.Event()
         # Nothing can be missing that was never seen.
         self._connected = True
         self._doubtful_until = 0.0
+
+    def enter(self, engine_id: str) -> None:
+        """A request goes to this engine."""
+        self.in_flight[engine_id] = self.in_flight.get(engine_id, 0) + 1
+
+    def leave(self, engine_id: str) -> None:
+        """A request has come back from this engine."""
+        self.in_flight[engine_id] -= 1
+        if not self.in_flight[engine_id]:
+            # Engines come and go; their counts must not stay.
+            del self.in_flight[engine_id]
 
     def drop(self) -> None:
         """The registry has changed: read it again soon."""

@@ -11,8 +11,10 @@ from redis.backoff import NoBackoff
 from polygraft.conf import config
 from polygraft.live import Change, async_redis_client
 from serving.gateway.access_log import AccessLog
+from serving.gateway.accounts import Accounts
 from serving.gateway.auth import Authentication
 from serving.gateway.catalogue import Catalogue
+from serving.gateway.departure import Departures
 from serving.gateway.fleet import Fleet
 from serving.gateway.meter import Meter
 from serving.gateway.relay import Relay
@@ -31,11 +33,11 @@ class Parts:
         self.max_request_bytes = conf.max_request_bytes
         self.authentication = Authentication()
         self.catalogue = Catalogue()
-        self.access_log = AccessLog(conf.log_format)
-        self.writes_access_log = conf.log_level in ("DEBUG", "INFO")
+        self.departures = Departures()
         self._redis = _redis_client()
         self.fleet = Fleet(self._redis)
-        self.meter = Meter(self._redis, Spool(conf.home / "spool"))
+        self._meter = Meter(self._redis, Spool(conf.home / "spool"))
+        self.accounts = Accounts(self._meter, AccessLog(conf.log_format, conf.log_level))
         self._pool = Pool(connect_timeout=conf.upstream_connect_timeout, idle_timeout=conf.upstream_idle_timeout)
         self.relay = Relay(self._pool, self.fleet)
         self._life: asyncio.Task[None] | None = None
@@ -57,15 +59,15 @@ class Parts:
             Change.MODELS: self.catalogue,
             Change.ENGINES: self.fleet,
         }
+        works = (lambda: watch(self._redis, listeners), self.fleet.run, self._meter.run)
+        tasks = {asyncio.create_task(_keep(work)) for work in works}
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_keep(lambda: watch(self._redis, listeners)))
-                group.create_task(_keep(self.fleet.run))
-                group.create_task(_keep(self.meter.run))
+            await asyncio.wait(tasks)
         finally:
             # Here and not in `stop`: a server that is stopped in a hurry only cancels what runs.
-            await self.meter.farewell()
-            self.access_log.flush()
+            await _end(tasks)
+            self.accounts.close()
+            await self._meter.farewell()
             self._pool.close()
             await self._redis.aclose()
 
@@ -78,6 +80,14 @@ async def _keep(work: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("background.failed")
         await asyncio.sleep(1)
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks for as long as it takes: `wait_for` of Python 3.11, which redis-py uses, can swallow it."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
 
 def _redis_client() -> Redis:

@@ -62,13 +62,14 @@ class Relay:
         for engine in engines:
             call.engine = engine
             request = request_bytes(call.endpoint, engine.address, engine.secret, body)
-            self._fleet.in_flight[engine.id] += 1
+            self._fleet.enter(engine.id)
+            connection = None
             try:
-                async with self._pool.exchange(engine.address, request) as connection:
-                    passed = _PASSED.get(connection.status)
-                    if passed is None:
-                        await _pass_on(call, wish, target, connection)
-                        return
+                connection = await self._pool.ask(engine.address, request)
+                passed = _PASSED.get(connection.status)
+                if passed is None:
+                    await _pass_on(call, wish, target, connection)
+                    return
             except Unreachable:
                 passed = "unreachable"
             except BrokenOff as error:
@@ -81,16 +82,12 @@ class Relay:
             except Stalled as error:
                 raise ClientLeft from error
             finally:
-                self._leave(engine.id)
+                if connection is not None:
+                    self._pool.give_back(engine.address, connection)
+                self._fleet.leave(engine.id)
             call.fallback = passed
             count_retry(passed)
         raise _nobody(target, call.fallback)
-
-    def _leave(self, engine_id: str) -> None:
-        in_flight = self._fleet.in_flight
-        in_flight[engine_id] -= 1
-        if in_flight[engine_id] <= 0:
-            del in_flight[engine_id]
 
 
 def _nobody(target: Target, reason: str) -> ServiceError:

@@ -1,8 +1,6 @@
 """Sends requests to engines over pooled connections."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from serving.gateway.connection import BrokenOff, Connection
 
@@ -34,34 +32,34 @@ class Pool:
         # Dictionaries as ordered sets: the last one in is the first one out, and any one can drop out.
         self._idle: dict[str, dict[Connection, None]] = {}
 
-    @asynccontextmanager
-    async def exchange(self, address: str, request: bytes) -> AsyncIterator[Connection]:
-        """An exchange with an engine, from the head of its answer on.
-
-        When the block is left before the body has been read to its end, the engine is told by a closed connection.
+    async def ask(self, address: str, request: bytes) -> Connection:
+        """Send a request to an engine and wait for the head of its answer; `give_back` must follow.
 
         Raises:
             Unreachable: no connection came about in time.
             BrokenOff, Silent: the engine took the request and failed.
         """
         connection = self._take(address)
-        try:
-            if connection is not None:
-                try:
-                    await connection.ask(request)
-                except BrokenOff as error:
-                    if not error.untouched:
-                        raise
-                    # The engine closed the idle connection just as it was being used again.
-                    connection.end()
-                    connection = None
-            if connection is None:
-                connection = await self._connect(address)
+        if connection is not None:
+            try:
                 await connection.ask(request)
-            yield connection
-        finally:
-            if connection is not None and connection.end():
-                self._keep(address, connection)
+                return connection
+            except BrokenOff as error:
+                # Untouched: the engine closed the idle connection just as it was being used again.
+                if not error.untouched:
+                    raise
+        connection = await self._connect(address)
+        await connection.ask(request)
+        return connection
+
+    def give_back(self, address: str, connection: Connection) -> None:
+        """End an exchange. If the answer has not been read to its end, the engine learns it by a closed connection."""
+        if connection.end():
+            idle = self._idle.setdefault(address, {})
+            if len(idle) >= _MAX_IDLE:
+                connection.close()
+            else:
+                idle[connection] = None
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -77,13 +75,6 @@ class Pool:
             if connection.usable:
                 return connection
         return None
-
-    def _keep(self, address: str, connection: Connection) -> None:
-        idle = self._idle.setdefault(address, {})
-        if len(idle) >= _MAX_IDLE:
-            connection.close()
-        else:
-            idle[connection] = None
 
     async def _connect(self, address: str) -> Connection:
         loop = asyncio.get_running_loop()

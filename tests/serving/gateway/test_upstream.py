@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from serving.gateway.connection import HIGH_WATER, BrokenOff, Silent
+from serving.gateway.connection import HIGH_WATER, BrokenOff, Connection, Silent
 from serving.gateway.upstream import Pool, Unreachable, request_bytes
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -95,9 +95,19 @@ async def hasty_pool() -> AsyncIterator[Pool]:
     await asyncio.sleep(0)
 
 
+@contextlib.asynccontextmanager
+async def exchange(pool: Pool, address: str) -> AsyncIterator[Connection]:
+    """An exchange, from the head of its answer on."""
+    connection = await pool.ask(address, request_bytes("/x", address, "secret", b"{}"))
+    try:
+        yield connection
+    finally:
+        pool.give_back(address, connection)
+
+
 async def ask(pool: Pool, address: str) -> tuple[int, bytes]:
     """One exchange, read to its end."""
-    async with pool.exchange(address, request_bytes("/x", address, "secret", b"{}")) as connection:
+    async with exchange(pool, address) as connection:
         pieces = []
         while piece := await connection.read():
             pieces.append(piece)
@@ -244,7 +254,7 @@ async def test_what_came_before_a_break_is_read_first(pool: Pool) -> None:
     script = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhello", close=True)
     async with (
         serving(script) as (_, address),
-        pool.exchange(address, request_bytes("/x", address, "", b"")) as connection,
+        exchange(pool, address) as connection,
     ):
         assert await connection.read() == b"hello"
         with pytest.raises(BrokenOff):
@@ -286,7 +296,7 @@ async def test_leaving_an_exchange_early_closes_its_connection_at_once(pool: Poo
         gone.set()
 
     async with serving(endless) as (server, address):
-        async with pool.exchange(address, request_bytes("/x", address, "", b"")) as connection:
+        async with exchange(pool, address) as connection:
             assert await connection.read() == b"hello"
         async with asyncio.timeout(0.1):
             await gone.wait()
@@ -324,7 +334,7 @@ async def test_an_engine_is_held_back_by_a_reader_that_does_not_read(pool: Pool)
 
     async with (
         serving(flood) as (_, address),
-        pool.exchange(address, request_bytes("/x", address, "", b"")) as connection,
+        exchange(pool, address) as connection,
     ):
         before = -1
         while sent > before:

@@ -1,0 +1,125 @@
+"""Compares Polygraft's llama.cpp host with llama-server on this machine; exits 1 if a bar is not reached.
+
+Both run the same model, adapters, threads, prompts and lengths, in turn, in one run. `--only` and `--rounds` shorten it.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+
+from demo_model import demo_model_path
+from llamacpp_servers import Server, Shape, rival_binaries
+from llamacpp_work import WORKS, Measured, Work, together
+
+from serving.adapters.base_spec import BaseSpec
+from serving.adapters.convert_gguf import convert
+
+_FIGURES = ("tokens/s", "TTFT p50", "TTFT p99", "inter-token p50", "inter-token p99", "peak MiB")
+_BARE = ((1, 8), (2, 4), (8, 2))
+
+
+def main() -> int:
+    """Runs the benchmark; its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each work, on both servers in turn")
+    parser.add_argument("--only", help="works whose name contains this")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    given = parser.parse_args()
+    rival_binaries()
+    print(f"{given.threads} threads, {given.rounds} rounds, load {os.getloadavg()[0]:.1f} before the start")
+    reached = True
+    with tempfile.TemporaryDirectory(prefix="bench-llamacpp-") as name:
+        folder = Path(name)
+        adapters = _adapters(folder, most=max(work.adapters for work in WORKS))
+        for work in WORKS:
+            if not given.only or given.only in work.name:
+                shape = Shape(demo_model_path(), adapters[: work.adapters], given.threads, work.slots, work.ctx_size)
+                ours, theirs = asyncio.run(_measure(work, shape, given.rounds, folder))
+                reached &= _report(work, ours, theirs)
+        if not given.only:
+            _report_bare(adapters, given.threads)
+    print("All bars are reached." if reached else "A bar is not reached.")
+    return 0 if reached else 1
+
+
+def _adapters(folder: Path, *, most: int) -> tuple[Path, ...]:
+    """Files of the demo's adapters, in turn, each under as many names as are needed."""
+    base = BaseSpec.from_gguf(demo_model_path())
+    made = []
+    for source in sorted((REPOSITORY / "demo" / "adapters").iterdir()):
+        made.append(folder / f"{source.name}.gguf")
+        convert(source, base, made[-1])
+    return tuple(Path(shutil.copy(made[at % len(made)], folder / f"adapter-{at}.gguf")) for at in range(most))
+
+
+async def _measure(work: Work, shape: Shape, rounds: int, folder: Path) -> tuple[Measured, Measured]:
+    servers = [Server(shape, ours=ours, folder=folder) for ours in (True, False)]
+    results = (Measured(), Measured())
+    try:
+        for server in servers:
+            await together(work.slots, work.adapters, 8)(server, 900, Measured())
+        for round in range(rounds):
+            for server, measured in zip(servers, results, strict=True):
+                await work.round(server, round, measured)
+        for server, measured in zip(servers, results, strict=True):
+            measured.peak_mib = server.peak_mib()
+    finally:
+        for server in servers:
+            server.stop()
+    return results
+
+
+def _report(work: Work, ours: Measured, theirs: Measured) -> bool:
+    print(f"\n{work.name}\n  {'':16}{'ours':>10}{'llama-server':>14}{'ratio':>8}  bar")
+    mine, other = _figures(ours), _figures(theirs)
+    reached = True
+    for figure in _FIGURES:
+        ratio = mine[figure] / other[figure]
+        verdict = ""
+        for bar in work.bars:
+            if bar.figure == figure:
+                holds = bar.holds(ratio)
+                reached &= holds
+                verdict = f"{'≥' if bar.at_least else '≤'} {bar.limit:g} {'reached' if holds else 'NOT REACHED'}"
+        print(f"  {figure:16}{mine[figure]:>10.1f}{other[figure]:>14.1f}{ratio:>8.2f}  {verdict}".rstrip(), flush=True)
+    return reached
+
+
+def _figures(measured: Measured) -> dict[str, float]:
+    """Rates, and times in milliseconds."""
+    values = (
+        measured.rate,
+        *(1e3 * _quantile(measured.firsts, share) for share in (0.5, 0.99)),
+        *(1e3 * _quantile(measured.gaps, share) for share in (0.5, 0.99)),
+        measured.peak_mib,
+    )
+    return dict(zip(_FIGURES, values, strict=True))
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def _report_bare(adapters: tuple[Path, ...], threads: int) -> None:
+    print("\nllama_decode alone, one context per adapter in turn, no sampling and no prompts: the limit to approach")
+    for count, streams in _BARE:
+        chosen = [part for path in adapters[:count] for part in ("--adapter", str(path))]
+        command = [
+            *(sys.executable, str(REPOSITORY / "bench" / "llamacpp_bare.py"), "--model", str(demo_model_path())),
+            *(*chosen, "--streams", str(streams), "--threads", str(threads)),
+        ]
+        paths = {"PYTHONPATH": str(REPOSITORY)}
+        ran = subprocess.run(command, env=os.environ | paths, check=True, capture_output=True, text=True)
+        print(f"  {count} × {streams}: {float(ran.stdout):.0f} tokens/s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

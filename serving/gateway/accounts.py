@@ -1,0 +1,63 @@
+"""Settles the accounts of calls that have ended: metrics, usage record, access log.
+
+It does so for all the calls of a moment at once: the same work done between requests, with cold caches, takes three
+times as long.
+"""
+
+import asyncio
+
+from serving.gateway import metrics
+from serving.gateway.access_log import AccessLog
+from serving.gateway.call import Call
+from serving.gateway.meter import Meter
+
+_GATHER_SECONDS = 0.02
+
+
+class Accounts:
+    """Every call begins and ends here."""
+
+    def __init__(self, meter: Meter, access_log: AccessLog) -> None:
+        self._meter = meter
+        self._access_log = access_log
+        self._ended: list[Call] = []
+        self._in_flight = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def begin(self) -> None:
+        """A call has arrived."""
+        self._in_flight += 1
+        self._flush_soon()
+
+    def settle(self, call: Call) -> None:
+        """A call has ended, in whatever way."""
+        call.end()
+        self._in_flight -= 1
+        self._ended.append(call)
+        if self._closed:
+            self.flush()
+        else:
+            self._flush_soon()
+
+    def flush(self) -> None:
+        """Settle what has gathered."""
+        self._timer = None
+        ended, self._ended = self._ended, []
+        metrics.IN_FLIGHT.set(self._in_flight)
+        for call in ended:
+            metrics.observe(call)
+            if call.grant is not None:
+                self._meter.record(call)
+        self._access_log.write(ended)
+
+    def close(self) -> None:
+        """Settle what has gathered, and from now on each call as it ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._closed = True
+        self.flush()
+
+    def _flush_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.flush)
