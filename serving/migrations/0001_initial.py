@@ -7,129 +7,225 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Adapter',
+            name="Adapter",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\\Z', 'Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, with a letter or digit at both ends.')])),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=64,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\\Z",
+                                "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, with a letter or digit at both ends.",
+                            )
+                        ],
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='AdapterVersion',
+            name="AdapterVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('state', models.CharField(choices=[('uploaded', 'Uploaded'), ('validating', 'Validating'), ('ready', 'Ready'), ('rejected', 'Rejected'), ('archived', 'Archived')], db_index=True, default='uploaded', max_length=16)),
-                ('digest', models.CharField(blank=True, db_index=True, help_text='SHA-256 of the content.', max_length=64)),
-                ('size_bytes', models.PositiveBigIntegerField(default=0)),
-                ('report', models.JSONField(blank=True, default=dict)),
-                ('notes', models.TextField(blank=True)),
-                ('uploaded_at', models.DateTimeField(auto_now_add=True)),
-                ('ready_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("uploaded", "Uploaded"),
+                            ("validating", "Validating"),
+                            ("ready", "Ready"),
+                            ("rejected", "Rejected"),
+                            ("archived", "Archived"),
+                        ],
+                        db_index=True,
+                        default="uploaded",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "digest",
+                    models.CharField(blank=True, db_index=True, help_text="SHA-256 of the content.", max_length=64),
+                ),
+                ("size_bytes", models.PositiveBigIntegerField(default=0)),
+                ("report", models.JSONField(blank=True, default=dict)),
+                ("notes", models.TextField(blank=True)),
+                ("uploaded_at", models.DateTimeField(auto_now_add=True)),
+                ("ready_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['adapter', '-number'],
+                "ordering": ["adapter", "-number"],
             },
         ),
         migrations.CreateModel(
-            name='BaseModel',
+            name="BaseModel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='What callers write.', max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\\Z', 'Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, with a letter or digit at both ends.')])),
-                ('source', models.CharField(blank=True, help_text='Its name where it comes from, such as HuggingFaceTB/SmolLM2-135M-Instruct; adapters that name it as their base are accepted.', max_length=200)),
-                ('gguf_path', models.CharField(blank=True, help_text='GGUF file for llama.cpp, at this path on every node.', max_length=500)),
-                ('hf_path', models.CharField(blank=True, help_text='Hugging Face folder for vLLM, at this path on every node.', max_length=500)),
-                ('open_to_all', models.BooleanField(default=True, help_text='Whether every department may use it.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="What callers write.",
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\\Z",
+                                "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, with a letter or digit at both ends.",
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True,
+                        help_text="Its name where it comes from, such as HuggingFaceTB/SmolLM2-135M-Instruct; adapters that name it as their base are accepted.",
+                        max_length=200,
+                    ),
+                ),
+                (
+                    "gguf_path",
+                    models.CharField(
+                        blank=True, help_text="GGUF file for llama.cpp, at this path on every node.", max_length=500
+                    ),
+                ),
+                (
+                    "hf_path",
+                    models.CharField(
+                        blank=True,
+                        help_text="Hugging Face folder for vLLM, at this path on every node.",
+                        max_length=500,
+                    ),
+                ),
+                ("open_to_all", models.BooleanField(default=True, help_text="Whether every department may use it.")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Deployment',
+            name="Deployment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('engine_kind', models.CharField(choices=[('llamacpp', 'llamacpp'), ('vllm', 'vllm')], max_length=16)),
-                ('replicas', models.PositiveIntegerField(default=1)),
-                ('options', models.JSONField(blank=True, default=dict, help_text='Options of the engine, by its kind.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("engine_kind", models.CharField(choices=[("llamacpp", "llamacpp"), ("vllm", "vllm")], max_length=16)),
+                ("replicas", models.PositiveIntegerField(default=1)),
+                (
+                    "options",
+                    models.JSONField(blank=True, default=dict, help_text="Options of the engine, by its kind."),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['base_model__name', 'engine_kind', 'id'],
+                "ordering": ["base_model__name", "engine_kind", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Engine',
+            name="Engine",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('state', models.CharField(choices=[('starting', 'Starting'), ('ready', 'Ready'), ('draining', 'Draining'), ('stopped', 'Stopped'), ('failed', 'Failed')], db_index=True, default='starting', max_length=16)),
-                ('address', models.CharField(blank=True, help_text='host:port', max_length=200)),
-                ('pid', models.PositiveIntegerField(blank=True, null=True)),
-                ('error', models.TextField(blank=True, help_text='Why it failed, in its own last words.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('ready_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("starting", "Starting"),
+                            ("ready", "Ready"),
+                            ("draining", "Draining"),
+                            ("stopped", "Stopped"),
+                            ("failed", "Failed"),
+                        ],
+                        db_index=True,
+                        default="starting",
+                        max_length=16,
+                    ),
+                ),
+                ("address", models.CharField(blank=True, help_text="host:port", max_length=200)),
+                ("pid", models.PositiveIntegerField(blank=True, null=True)),
+                ("error", models.TextField(blank=True, help_text="Why it failed, in its own last words.")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("ready_at", models.DateTimeField(blank=True, null=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Node',
+            name="Node",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('address', models.CharField(help_text='Where its engines are reached.', max_length=200)),
-                ('facts', models.JSONField(blank=True, default=dict, help_text='Processors, memory and engine kinds, as the node reported them.')),
-                ('first_seen_at', models.DateTimeField(auto_now_add=True)),
-                ('last_seen_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("address", models.CharField(help_text="Where its engines are reached.", max_length=200)),
+                (
+                    "facts",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Processors, memory and engine kinds, as the node reported them.",
+                    ),
+                ),
+                ("first_seen_at", models.DateTimeField(auto_now_add=True)),
+                ("last_seen_at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Rollout',
+            name="Rollout",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('weights', models.JSONField(help_text='Version number → percentage, such as {"3": 90, "4": 10}.')),
-                ('changed_at', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("weights", models.JSONField(help_text='Version number → percentage, such as {"3": 90, "4": 10}.')),
+                ("changed_at", models.DateTimeField(auto_now=True)),
             ],
         ),
         migrations.CreateModel(
-            name='UsageRecord',
+            name="UsageRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('request_id', models.CharField(max_length=64, unique=True)),
-                ('at', models.DateTimeField(db_index=True, help_text='When the request arrived.')),
-                ('endpoint', models.CharField(max_length=64)),
-                ('model', models.CharField(help_text='As resolved, such as support-bot:3.', max_length=200)),
-                ('engine_kind', models.CharField(blank=True, max_length=16)),
-                ('engine_id', models.UUIDField(blank=True, null=True)),
-                ('outcome', models.CharField(choices=[('finished', 'Finished'), ('refused', 'Refused'), ('failed', 'Failed'), ('aborted', 'Aborted')], max_length=16)),
-                ('status', models.PositiveIntegerField(help_text='HTTP status.')),
-                ('streamed', models.BooleanField(default=False)),
-                ('prompt_tokens', models.PositiveIntegerField(default=0)),
-                ('cached_tokens', models.PositiveIntegerField(default=0)),
-                ('completion_tokens', models.PositiveIntegerField(default=0)),
-                ('first_token_ms', models.FloatField(blank=True, help_text='From arrival to the first byte of content.', null=True)),
-                ('duration_ms', models.FloatField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("request_id", models.CharField(max_length=64, unique=True)),
+                ("at", models.DateTimeField(db_index=True, help_text="When the request arrived.")),
+                ("endpoint", models.CharField(max_length=64)),
+                ("model", models.CharField(help_text="As resolved, such as support-bot:3.", max_length=200)),
+                ("engine_kind", models.CharField(blank=True, max_length=16)),
+                ("engine_id", models.UUIDField(blank=True, null=True)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("finished", "Finished"),
+                            ("refused", "Refused"),
+                            ("failed", "Failed"),
+                            ("aborted", "Aborted"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("status", models.PositiveIntegerField(help_text="HTTP status.")),
+                ("streamed", models.BooleanField(default=False)),
+                ("prompt_tokens", models.PositiveIntegerField(default=0)),
+                ("cached_tokens", models.PositiveIntegerField(default=0)),
+                ("completion_tokens", models.PositiveIntegerField(default=0)),
+                (
+                    "first_token_ms",
+                    models.FloatField(blank=True, help_text="From arrival to the first byte of content.", null=True),
+                ),
+                ("duration_ms", models.FloatField()),
             ],
             options={
-                'ordering': ['-at', '-id'],
+                "ordering": ["-at", "-id"],
             },
         ),
     ]

@@ -6,101 +6,137 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('serving', '0001_initial'),
-        ('tenants', '0001_initial'),
+        ("serving", "0001_initial"),
+        ("tenants", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='adapter',
-            name='department',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='adapters', to='tenants.department'),
+            model_name="adapter",
+            name="department",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="adapters", to="tenants.department"
+            ),
         ),
         migrations.AddField(
-            model_name='adapterversion',
-            name='adapter',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='serving.adapter'),
+            model_name="adapterversion",
+            name="adapter",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="versions", to="serving.adapter"
+            ),
         ),
         migrations.AddField(
-            model_name='adapterversion',
-            name='uploaded_by',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="adapterversion",
+            name="uploaded_by",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='basemodel',
-            name='departments',
-            field=models.ManyToManyField(blank=True, help_text='Who may use it, when not open to all.', related_name='base_models', to='tenants.department'),
+            model_name="basemodel",
+            name="departments",
+            field=models.ManyToManyField(
+                blank=True,
+                help_text="Who may use it, when not open to all.",
+                related_name="base_models",
+                to="tenants.department",
+            ),
         ),
         migrations.AddField(
-            model_name='adapter',
-            name='base_model',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='adapters', to='serving.basemodel'),
+            model_name="adapter",
+            name="base_model",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="adapters", to="serving.basemodel"
+            ),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='base_model',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='serving.basemodel'),
+            model_name="deployment",
+            name="base_model",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="deployments", to="serving.basemodel"
+            ),
         ),
         migrations.AddField(
-            model_name='engine',
-            name='deployment',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='engines', to='serving.deployment'),
+            model_name="engine",
+            name="deployment",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="engines", to="serving.deployment"
+            ),
         ),
         migrations.AddField(
-            model_name='engine',
-            name='node',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='engines', to='serving.node'),
+            model_name="engine",
+            name="node",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="engines", to="serving.node"
+            ),
         ),
         migrations.AddField(
-            model_name='rollout',
-            name='adapter',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='rollout', to='serving.adapter'),
+            model_name="rollout",
+            name="adapter",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE, related_name="rollout", to="serving.adapter"
+            ),
         ),
         migrations.AddField(
-            model_name='rollout',
-            name='changed_by',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="rollout",
+            name="changed_by",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='usagerecord',
-            name='adapter_version',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='serving.adapterversion'),
+            model_name="usagerecord",
+            name="adapter_version",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="serving.adapterversion"
+            ),
         ),
         migrations.AddField(
-            model_name='usagerecord',
-            name='base_model',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='serving.basemodel'),
+            model_name="usagerecord",
+            name="base_model",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="serving.basemodel"
+            ),
         ),
         migrations.AddField(
-            model_name='usagerecord',
-            name='department',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='usage_records', to='tenants.department'),
+            model_name="usagerecord",
+            name="department",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="usage_records", to="tenants.department"
+            ),
         ),
         migrations.AddField(
-            model_name='usagerecord',
-            name='key',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='tenants.apikey'),
+            model_name="usagerecord",
+            name="key",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="tenants.apikey"
+            ),
         ),
         migrations.AddField(
-            model_name='usagerecord',
-            name='user',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="usagerecord",
+            name="user",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddConstraint(
-            model_name='adapterversion',
-            constraint=models.UniqueConstraint(fields=('adapter', 'number'), name='one_version_per_number'),
+            model_name="adapterversion",
+            constraint=models.UniqueConstraint(fields=("adapter", "number"), name="one_version_per_number"),
         ),
         migrations.AddConstraint(
-            model_name='adapter',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted_at', None)), fields=('department', 'name'), name='one_living_adapter_per_name'),
+            model_name="adapter",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("deleted_at", None)),
+                fields=("department", "name"),
+                name="one_living_adapter_per_name",
+            ),
         ),
         migrations.AddIndex(
-            model_name='usagerecord',
-            index=models.Index(fields=['department', 'at'], name='serving_usa_departm_5be9ac_idx'),
+            model_name="usagerecord",
+            index=models.Index(fields=["department", "at"], name="serving_usa_departm_5be9ac_idx"),
         ),
     ]
