@@ -223,7 +223,7 @@ def gateway(server: str, folder: Path) -> Iterator[tuple[int, str]]:
     port = free_port()
     commands = {
         "gunicorn": ["gunicorn", "polygraft.asgi:application", "-k", "asgi", "-w", "1", "-b", f"127.0.0.1:{port}",
-                     "--no-control-socket"],
+                     "--no-control-socket", "--config", "python:serving.gateway.gunicorn_hooks"],
         "uvicorn": ["uvicorn", "polygraft.asgi:application", "--port", str(port), "--no-access-log"],
     }  # fmt: skip
     metrics = folder / f"{server}-metrics"

@@ -1,9 +1,10 @@
-"""Gunicorn's hooks (`--config python:serving.gateway.gunicorn_hooks`): workers settle their accounts before they end.
+"""Gunicorn's hooks (`--config python:serving.gateway.gunicorn_hooks`): workers run without halts and end in good order.
 
 The master kills its workers as soon as the graceful timeout is over, and a worker waits just as long for its
 connections before it tells the application to end: with one stream open, the application would never hear of it.
 """
 
+import gc
 import os
 from typing import Any
 
@@ -16,6 +17,12 @@ _SETTLING_SECONDS = 3
 def post_fork(server: Any, worker: Any) -> None:
     """Let this worker cut its connections off before the master cuts it off."""
     worker.cfg.set("graceful_timeout", max(worker.cfg.graceful_timeout - _SETTLING_SECONDS, 0))
+
+
+def post_worker_init(worker: Any) -> None:
+    """Spare the garbage collector what start-up has made: looking through it would halt every stream for 50 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 def child_exit(server: Any, worker: Any) -> None:
