@@ -1,6 +1,7 @@
 """Compares Polygraft's llama.cpp host with llama-server on this machine; exits 1 if a bar is not reached.
 
-Both run the same model, adapters, threads, prompts and lengths, in turn, in one run. `--only` and `--rounds` shorten it.
+Both run the same model, adapters, threads, prompts and lengths, in turn, in one run.
+`--only` and `--rounds` shorten it.
 """
 
 import argparse
@@ -15,10 +16,11 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
-from demo_model import demo_model_path
+# ruff: noqa: E402 - the paths come first
 from llamacpp_servers import Server, Shape, rival_binaries
 from llamacpp_work import WORKS, Measured, Work, together
 
+from demo_model import demo_model_path
 from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert
 

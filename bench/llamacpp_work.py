@@ -8,7 +8,22 @@ from dataclasses import dataclass, field
 from llamacpp_load import Stream, ask, ask_together
 from llamacpp_servers import Server
 
-_WORDS = "the quick brown fox jumps over a lazy dog while seven wise owls watch from their old oak tree".split()
+_WORDS = (
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "lazy",
+    "dogs",
+    "while",
+    "seven",
+    "wise",
+    "owls",
+    "watch",
+    "it",
+)
 
 
 @dataclass
