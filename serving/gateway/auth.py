@@ -5,11 +5,12 @@ import hmac
 import time
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
 
 from django.utils import timezone
 
+from polygraft.asgi_types import Scope as ConnectionScope
 from serving.gateway.cache import ALONE_SECONDS, Cache
-from serving.gateway.call import Call
 from serving.gateway.database import in_database
 from serving.gateway.errors import AddressNotAllowed, InvalidKey, ScopeMissing
 from tenants.grants import TICKET_PREFIX, Grant, grant_resolve
@@ -27,6 +28,14 @@ _MAX_CREDENTIAL_BYTES = 512
 _REMEMBERED = 10_000
 
 
+class Caller(Protocol):
+    """What authentication needs to know of a request, and the place for what it finds."""
+
+    credential: bytes
+    scope: ConnectionScope
+    grant: Grant | None
+
+
 class Authentication:
     """Admits callers by their grants, which are kept in this process under the SHA-256 of the credential."""
 
@@ -35,7 +44,7 @@ class Authentication:
         # Kept apart, so that guessing keys does not push real ones out.
         self._refused: dict[bytes, float] = {}
 
-    async def admit(self, call: Call, scope: Scope) -> Grant:
+    async def admit(self, call: Caller, scope: Scope) -> Grant:
         """The caller's grant for an endpoint of this scope.
 
         Raises:

@@ -36,8 +36,9 @@ def web_command(conf: Config) -> list[str]:
     return [
         *_python("gunicorn", "polygraft.asgi:application", "--worker-class", "asgi"),
         *("--workers", str(conf.web_workers), "--bind", f"{host}:{conf.port}"),
+        *("--config", "python:serving.gateway.gunicorn_hooks"),
         # The launcher's patience when it ends is shared by all parts.
-        *("--graceful-timeout", "4", "--no-control-socket"),
+        *("--graceful-timeout", "5", "--no-control-socket"),
     ]
 
 
