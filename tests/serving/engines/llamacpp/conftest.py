@@ -60,8 +60,9 @@ def _byte_tokens() -> list[str]:
     return [chr(written[byte]) for byte in range(256)]
 
 
-def _write_tiny_model(path: Path, *, pooling: int = 0) -> Path:
+def _write_tiny_model(path: Path, *, pooling: int = 0, quantisation: str = "F32") -> Path:
     """A base model of random weights, whose every step takes a fraction of a millisecond; it knows infill tokens."""
+    stored = gguf.GGMLQuantizationType[quantisation]
     random = np.random.default_rng(7)
     tokens = [*_byte_tokens(), "ab", "<|im_start|>", "<|im_end|>", "<pre>", "<suf>", "<mid>"]
     writer = gguf.GGUFWriter(path, "llama")
@@ -89,8 +90,11 @@ def _write_tiny_model(path: Path, *, pooling: int = 0) -> Path:
     kv_width = TINY_HIDDEN // TINY_HEADS * TINY_KV_HEADS
 
     def add(name: str, *shape: int) -> None:
-        values = np.ones(shape) if len(shape) == 1 else random.normal(size=shape) / np.sqrt(shape[-1])
-        writer.add_tensor(f"{name}.weight", values.astype(np.float32))
+        if len(shape) == 1:
+            writer.add_tensor(f"{name}.weight", np.ones(shape, np.float32))
+        else:
+            values = (random.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+            writer.add_tensor(f"{name}.weight", gguf.quants.quantize(values, stored), raw_dtype=stored)
 
     add("token_embd", len(tokens), TINY_HIDDEN)
     add("output_norm", TINY_HIDDEN)
@@ -242,6 +246,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_embedding_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, as a model made for embeddings by the mean over an input's tokens."""
     return _write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny-embed.gguf", pooling=1)
+
+
+@pytest.fixture
+def write_tiny_model() -> Callable[..., Path]:
+    """Writes further tiny models."""
+    return _write_tiny_model
 
 
 @pytest.fixture(scope="session")

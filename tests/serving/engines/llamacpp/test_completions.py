@@ -1,6 +1,7 @@
 """Completions over HTTP: the text is llama.cpp's, the shapes are OpenAI's."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,6 +30,22 @@ async def test_greedy_output_is_the_high_level_classes(
     expected = reference.create_completion(prompt, temperature=0, max_tokens=20, repeat_penalty=1.0)
 
     assert await complete("base", prompt, max_tokens=20) == expected["choices"][0]["text"]
+
+
+@pytest.mark.parametrize("name", ["red", "blue"])
+async def test_greedy_output_of_an_adapter_is_the_high_level_classes(
+    complete: Callable[..., Any], lora_files: dict[str, Path], name: str
+) -> None:
+    # Two prompts with a common start longer than a chunk: the second is computed from there, and says the same.
+    start = "".join(f"{number} " for number in range(100, 130))
+    settings = {"n_ctx": 512, "n_threads": 1, "n_threads_batch": 1, "flash_attn": True, "verbose": False}
+    model = Llama(str(demo_model_path()), lora_path=str(lora_files[name]), **settings)
+    assert len(model.tokenize(start.encode())) > 64
+    for prompt in (f"{start}and then", f"{start}and so on"):
+        expected = model.create_completion(prompt, temperature=0, max_tokens=12, repeat_penalty=1.0)
+
+        assert await complete(name, prompt, 12) == expected["choices"][0]["text"]
+    model.close()
 
 
 async def test_a_chat_is_rendered_with_the_models_own_template(client: httpx.AsyncClient, reference: Llama) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 import psutil
 import pytest
 
+from serving.engines.llamacpp.batch import Batch
 from serving.engines.llamacpp.contexts import Context, context_params
+from serving.engines.llamacpp.generation import Adapter, Generation
 from serving.engines.llamacpp.memory import context_bytes, most_contexts
 from serving.engines.llamacpp.model import Model, ModelUnreadable
 from serving.engines.llamacpp.options import options_parse
+from serving.engines.llamacpp.sampling import SamplingParams
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "llamacpp-host.md"
 
@@ -48,6 +51,26 @@ def test_options_of_the_model_are_accepted_by_llama_cpp(tiny_model: Path, more: 
     model = Model(options_parse(["--model", str(tiny_model), *more]))
 
     assert model.vocabulary_size == 262
+    model.close()
+
+
+@pytest.mark.parametrize("quantisation", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16"])
+def test_files_of_every_quantisation_work(
+    write_tiny_model: Callable[..., Path], tmp_path: Path, quantisation: str
+) -> None:
+    read = options_parse(["--model", str(write_tiny_model(tmp_path / "m.gguf", quantisation=quantisation))])
+    model = Model(read)
+    context = Context(model, read)
+    context.bind(Adapter("base"))
+    sequence = context.join(Generation(Adapter("base"), [1, 2, 3], SamplingParams(temperature=0), 1, None))
+
+    (step,) = context.step(Batch(8), [sequence], 8)
+
+    assert step.row is not None
+    piece = sequence.sample(context.pointer, step.row)
+    assert piece is not None
+    assert piece.finish_reason in ("length", "stop")
+    context.close()
     model.close()
 
 
