@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 
 from polygraft.local.problem import CannotStart
+from polygraft.local.static_files import static_collect
 
 _REDIS_SECONDS = 5.0
 
@@ -25,7 +26,7 @@ def main() -> int:
     try:
         _require_redis()
         _migrate()
-        call_command("collectstatic", interactive=False, verbosity=0)
+        static_collect()
         demo_prepare()
     except CannotStart as error:
         print(error)
