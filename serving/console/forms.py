@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import Q
 
 from serving.engines.kinds import EngineKind
-from serving.engines.options import OPTIONS
+from serving.engines.options import OPTIONS, Number, Option, Switch, Text
 from serving.models import BaseModel
 from serving.models.adapter import adapter_name_validator
 from serving.models.base_model import model_name_validator
@@ -118,6 +118,18 @@ class BaseModelForm(forms.Form):
     )
 
 
+def _option_field(option: Option, **about: Any) -> forms.Field:
+    match option:
+        case Number():
+            return forms.IntegerField(min_value=option.minimum, **about)
+        case Text():
+            return forms.RegexField(
+                rf"\A(?:{option.pattern})\Z", error_messages={"invalid": f"This is such as {option.example}."}, **about
+            )
+        case Switch():
+            return forms.BooleanField(**about)
+
+
 class DeploymentForm(forms.Form):
     """A new deployment; a field for each option of the engine kinds."""
 
@@ -135,23 +147,20 @@ class DeploymentForm(forms.Form):
         super().__init__(*args, **kwargs)
         for kind, options in OPTIONS.items():
             for name, option in options.items():
-                self.fields[f"option_{name}"] = forms.IntegerField(
-                    required=False,
-                    min_value=option.minimum,
-                    label=name,
-                    help_text=f"{_KIND_NAMES[kind]}: {option.meaning}.",
+                self.fields[f"option_{name}"] = _option_field(
+                    option, required=False, label=name, help_text=f"{_KIND_NAMES[kind]}: {option.meaning}."
                 )
 
     def option_fields(self) -> list[forms.BoundField]:
         """The fields that are options of the engine."""
         return [self[name] for name in self.fields if name.startswith("option_")]
 
-    def options(self) -> dict[str, int]:
+    def options(self) -> dict[str, int | str | bool]:
         """The options that were filled in."""
         return {
             name.removeprefix("option_"): value
             for name, value in self.cleaned_data.items()
-            if name.startswith("option_") and value is not None
+            if name.startswith("option_") and value not in (None, "", False)
         }
 
 

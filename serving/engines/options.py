@@ -1,49 +1,112 @@
 """The options that a deployment may set, by kind of engine; where an engine listens is not among them."""
 
+import re
 from dataclasses import dataclass
 
 from serving.engines.kinds import EngineKind
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """A whole number of at least `minimum`, passed to the engine as `flag`."""
+class Number:
+    """A whole number of at least `minimum`."""
 
     flag: str
     minimum: int
     meaning: str
 
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value; None: nothing."""
+        if isinstance(value, bool) or not isinstance(value, int) or value < self.minimum:
+            return f"must be a whole number of at least {self.minimum}"
+        return None
+
+    def words(self, value: object) -> list[str]:
+        """The option on a command line."""
+        return [self.flag, str(value)]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that matches `pattern` as a whole; `example` shows one."""
+
+    flag: str
+    pattern: str
+    example: str
+    meaning: str
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value; None: nothing."""
+        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
+            return f"must be such as {self.example}"
+        return None
+
+    def words(self, value: object) -> list[str]:
+        """The option on a command line."""
+        return [self.flag, str(value)]
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Something that is on or off, and off unless set."""
+
+    flag: str
+    meaning: str
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value; None: nothing."""
+        return None if isinstance(value, bool) else "must be true or false"
+
+    def words(self, value: object) -> list[str]:
+        """The option on a command line."""
+        return [self.flag] if value else []
+
+
+Option = Number | Text | Switch
+
+_CACHE_TYPE = r"f32|f16|bf16|q8_0|q5_1|q5_0|q4_1|q4_0"
+_DECIMAL = r"\d{1,12}(\.\d{1,9})?"
 
 OPTIONS: dict[EngineKind, dict[str, Option]] = {
     EngineKind.LLAMACPP: {
-        "ctx_size": Option("--ctx-size", 256, "tokens of context per request"),
-        "parallel": Option("--parallel", 1, "requests decoded at once per adapter"),
-        "threads": Option("--threads", 1, "processor threads"),
-        "n_gpu_layers": Option("--n-gpu-layers", 0, "layers kept on a GPU"),
-        "max_queue": Option("--max-queue", 1, "requests that may wait"),
+        "ctx_size": Number("--ctx-size", 256, "tokens of context per request"),
+        "parallel": Number("--parallel", 1, "requests decoded at once per adapter"),
+        "threads": Number("--threads", 1, "processor threads"),
+        "max_queue": Number("--max-queue", 1, "requests that may wait"),
+        "max_contexts": Number("--max-contexts", 1, "adapters that can be generating at once"),
+        "kv_memory_mib": Number("--kv-memory-mib", 16, "memory for all KV caches together, in MiB"),
+        "n_gpu_layers": Number("--n-gpu-layers", -1, "layers kept on a GPU, -1 for all"),
+        "tensor_split": Text("--tensor-split", rf"{_DECIMAL}(,{_DECIMAL})*", "3,1", "shares of several GPUs"),
+        "flash_attn": Text("--flash-attn", "auto|on|off", "auto, on or off", "flash attention"),
+        "cache_type_k": Text("--cache-type-k", _CACHE_TYPE, "f16 or q8_0", "type of cached keys"),
+        "cache_type_v": Text("--cache-type-v", _CACHE_TYPE, "f16 or q8_0", "type of cached values"),
+        "rope_scaling": Text("--rope-scaling", "none|linear|yarn", "none, linear or yarn", "way to longer contexts"),
+        "rope_freq_base": Text("--rope-freq-base", _DECIMAL, "10000", "base frequency of RoPE"),
+        "rope_freq_scale": Text("--rope-freq-scale", _DECIMAL, "0.5", "frequency factor of RoPE"),
+        "no_mmap": Switch("--no-mmap", "read the model into memory"),
+        "mlock": Switch("--mlock", "keep the model from being swapped out"),
     },
     EngineKind.VLLM: {
-        "max_model_len": Option("--max-model-len", 256, "tokens of context per request"),
-        "max_num_seqs": Option("--max-num-seqs", 1, "requests decoded at once"),
-        "max_loras": Option("--max-loras", 1, "different adapters in one batch"),
-        "max_cpu_loras": Option("--max-cpu-loras", 1, "adapters kept in main memory, at least max_loras"),
-        "tensor_parallel_size": Option("--tensor-parallel-size", 1, "GPUs that share the model"),
+        "max_model_len": Number("--max-model-len", 256, "tokens of context per request"),
+        "max_num_seqs": Number("--max-num-seqs", 1, "requests decoded at once"),
+        "max_loras": Number("--max-loras", 1, "different adapters in one batch"),
+        "max_cpu_loras": Number("--max-cpu-loras", 1, "adapters kept in main memory, at least max_loras"),
+        "tensor_parallel_size": Number("--tensor-parallel-size", 1, "GPUs that share the model"),
     },
 }
 
 
 def option_problems(kind: EngineKind, options: dict[str, object]) -> list[str]:
     """What is wrong with a deployment's options, a sentence each."""
-    known = OPTIONS.get(kind, {})
+    known = OPTIONS[kind]
     problems = []
     for name, value in options.items():
         if name not in known:
             problems.append(f"{name} is no option of {kind}. Known are: {', '.join(known)}.")
-        elif not isinstance(value, int) or isinstance(value, bool) or value < known[name].minimum:
-            problems.append(f"{name} must be a whole number of at least {known[name].minimum}.")
+        elif problem := known[name].problem(value):
+            problems.append(f"{name} {problem}.")
     return problems
 
 
 def option_flags(kind: EngineKind, options: dict[str, object]) -> list[str]:
     """The options as words of a command line."""
-    return [word for name, value in options.items() for word in (OPTIONS[kind][name].flag, str(value))]
+    return [word for name, value in options.items() for word in OPTIONS[kind][name].words(value)]
