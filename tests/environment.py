@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -10,15 +9,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polygraft.local.own_redis import redis_program
+
 if TYPE_CHECKING:
     pass
 
 
 def _private_redis(folder: Path) -> str:
     """Start a Redis on a Unix socket in `folder` and return its URL; it ends with this process."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    program = redis_program()
     if program is None:
-        raise RuntimeError("The tests need redis-server or valkey-server on PATH.")
+        raise RuntimeError("The tests need redis-server or valkey-server 6.2 or newer; `make setup` brings one.")
     socket = folder / "redis.sock"
     server = subprocess.Popen(
         [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],

@@ -96,7 +96,7 @@ def start_platform(home: Path, port: int) -> Platform:
     if VLLM_PYTHON.exists():
         environment |= {"POLYGRAFT_VLLM_PYTHON": str(VLLM_PYTHON), "VLLM_CPU_KVCACHE_SPACE": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "polygraft.local"],
+        [sys.executable, "-m", "polygraft.local", "--parent", str(os.getpid())],
         cwd=ROOT,
         env=environment | {"POLYGRAFT_HOME": str(home), "POLYGRAFT_PORT": str(port)},
         stdin=subprocess.DEVNULL,

@@ -7,13 +7,18 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[2]
 
 GIB = 1024**3
 MIB = 1024**2
+
+_SCHEMES = {
+    "redis_url": ("redis://", "rediss://", "unix://"),
+    "database_url": ("sqlite:///", "postgres://", "postgresql://"),
+}
 
 CommaList = Annotated[list[str], NoDecode]
 
@@ -99,6 +104,14 @@ class Config(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("redis_url", "database_url")
+    @classmethod
+    def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
+        known = _SCHEMES[str(info.field_name)]
+        if value and not value.startswith(known):
+            raise ValueError(f"must begin with one of: {', '.join(known)}")
+        return value
+
     @field_validator("home", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -107,7 +120,9 @@ class Config(BaseSettings):
     @property
     def base_url(self) -> str:
         """The address that people and programs use, without a trailing slash."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        # An address that stands for all of a machine's is no address to call.
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # compared, not bound
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property
     def resolved_database_url(self) -> str:

@@ -33,6 +33,18 @@ def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Config().allowed_hosts == ["llm.example.org", "localhost"]
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_the_address_shown_to_people_can_be_called(host: str) -> None:
+    assert Config(host=host, port=8080).base_url == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(("name", "value"), [("DATABASE_URL", "mysql://x"), ("REDIS_URL", "nonsense")])
+def test_an_unknown_kind_of_server_fails_at_start(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match="must begin with one of"):
+        Config()
+
+
 @pytest.mark.parametrize(("name", "value"), [("PORT", "0"), ("PORT", "http"), ("LOG_FORMAT", "xml"), ("HTTPS", "?")])
 def test_a_senseless_value_fails_at_start(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"POLYGRAFT_{name}", value)

@@ -25,6 +25,11 @@ loglevel warning
 """
 
 
+def redis_program() -> str | None:
+    """The server to start: one from PATH, else one from a package; None if there is neither."""
+    return redis_on_path() or _from_package()
+
+
 def own_redis(home: Path) -> tuple[list[str], str]:
     """Prepare a Redis of the launcher's own, whose data are in the state folder.
 
@@ -34,7 +39,7 @@ def own_redis(home: Path) -> tuple[list[str], str]:
     Raises:
         CannotStart: this machine has no server for it.
     """
-    program = redis_on_path() or _from_package()
+    program = redis_program()
     if program is None:
         raise CannotStart(
             "No redis-server or valkey-server of version 6.2 or newer: run `make setup` for one from a package, "
