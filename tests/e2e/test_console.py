@@ -1,18 +1,23 @@
 """The main job in a real browser: sign in, make a department and a key, drop an adapter, watch it, talk to it."""
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
+from deadline import wait_until
 from running_platform import Platform
 
 pytestmark = pytest.mark.e2e
+
+T = TypeVar("T")
 
 SUPPORT_VOICE = "Thanks for reaching out"
 # Chromium as root needs no sandbox; the rest keeps it from calling home.
@@ -41,31 +46,21 @@ class Browser:
 
     def find(self, css: str) -> WebElement:
         """The visible element, once it is there."""
-        found: WebElement = self._wait(
-            lambda driver: next((e for e in driver.find_elements(By.CSS_SELECTOR, css) if e.is_displayed()), None),
-            f"{css} to show",
-        )
-        return found
+        return self._wait(lambda: self._visible(By.CSS_SELECTOR, css), f"{css} shows")
 
     def fill(self, css: str, text: str) -> None:
-        field = self.find(css)
-        field.clear()
-        field.send_keys(text)
+        self._wait(lambda: self._fill(css, text), f"{css} can be filled")
 
     def press(self, words: str) -> None:
         """Press the button or follow the link with these words."""
         path = f"//*[self::a or self::button][contains(normalize-space(.), '{words}')]"
-        element: WebElement = self._wait(
-            lambda driver: next((e for e in driver.find_elements(By.XPATH, path) if e.is_displayed()), None),
-            f"a button '{words}'",
-        )
-        self._click(element)
+        self._wait(lambda: self._click(By.XPATH, path), f"'{words}' can be pressed")
 
     def click(self, css: str) -> None:
-        self._click(self.find(css))
+        self._wait(lambda: self._click(By.CSS_SELECTOR, css), f"{css} can be clicked")
 
     def see(self, words: str, seconds: float = 15) -> None:
-        self._wait(lambda driver: words in driver.find_element(By.TAG_NAME, "body").text, f"'{words}'", seconds)
+        self._wait(lambda: words in self.text(), f"'{words}' is on the page", seconds)
 
     def text(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text
@@ -88,17 +83,31 @@ class Browser:
         """What the page did wrong in the browser's eyes: scripts that failed, policies broken, files missing."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
-    def _click(self, element: WebElement) -> None:
+    def _visible(self, by: str, what: str) -> WebElement:
+        return next(element for element in self.driver.find_elements(by, what) if element.is_displayed())
+
+    def _click(self, by: str, what: str) -> bool:
+        element = self._visible(by, what)
         # Away from the window's edges, where a bar may lie over it.
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
         element.click()
+        return True
 
-    def _wait(self, condition: Callable[[webdriver.Chrome], object], what: str, seconds: float = 15) -> WebElement:
-        return WebDriverWait(
-            self.driver, seconds, poll_frequency=0.1, ignored_exceptions=[Exception]
-        ).until(  # type: ignore[return-value]
-            condition, f"Waited in vain for {what} on {self.driver.current_url}:\n{self.text()[:2000]}"
-        )
+    def _fill(self, css: str, text: str) -> bool:
+        field = self._visible(By.CSS_SELECTOR, css)
+        field.clear()
+        field.send_keys(text)
+        return True
+
+    def _wait(self, attempt: Callable[[], T], what: str, seconds: float = 15) -> T:
+        """Try until it works: what is not there yet comes, and a page that changes meanwhile is looked at again."""
+
+        def once() -> T | None:
+            with contextlib.suppress(WebDriverException, StopIteration):
+                return attempt()
+            return None
+
+        return wait_until(once, seconds=seconds, what=f"{what} at {self.driver.current_url}")
 
 
 @pytest.fixture
