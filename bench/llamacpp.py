@@ -24,7 +24,7 @@ from demo_model import demo_model_path
 from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert
 
-_FIGURES = ("tokens/s", "TTFT p50", "TTFT p99", "inter-token p50", "inter-token p99", "peak MiB")
+_FIGURES = ("tokens/s", "TTFT p50", "TTFT p99", "inter-token p50", "inter-token p99", "long TTFT", "peak MiB")
 _BARE = ((1, 8), (2, 4), (8, 2))
 
 
@@ -43,7 +43,14 @@ def main() -> int:
         adapters = _adapters(folder, most=max(work.adapters for work in WORKS))
         for work in WORKS:
             if not given.only or given.only in work.name:
-                shape = Shape(demo_model_path(), adapters[: work.adapters], given.threads, work.slots, work.ctx_size)
+                shape = Shape(
+                    demo_model_path(),
+                    adapters[: work.adapters],
+                    given.threads,
+                    work.slots,
+                    work.parallel,
+                    work.ctx_size,
+                )
                 ours, theirs = asyncio.run(_measure(work, shape, given.rounds, folder))
                 reached &= _report(work, ours, theirs)
         if not given.only:
@@ -83,7 +90,7 @@ def _report(work: Work, ours: Measured, theirs: Measured) -> bool:
     print(f"\n{work.name}\n  {'':16}{'ours':>10}{'llama-server':>14}{'ratio':>8}  bar")
     mine, other = _figures(ours), _figures(theirs)
     reached = True
-    for figure in _FIGURES:
+    for figure in (figure for figure in _FIGURES if other[figure]):
         ratio = mine[figure] / other[figure]
         verdict = ""
         for bar in work.bars:
@@ -101,6 +108,7 @@ def _figures(measured: Measured) -> dict[str, float]:
         measured.rate,
         *(1e3 * _quantile(measured.firsts, share) for share in (0.5, 0.99)),
         *(1e3 * _quantile(measured.gaps, share) for share in (0.5, 0.99)),
+        1e3 * _quantile(measured.longs or [0.0], 0.5),
         measured.peak_mib,
     )
     return dict(zip(_FIGURES, values, strict=True))

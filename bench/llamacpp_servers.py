@@ -25,6 +25,7 @@ class Shape:
     adapters: tuple[Path, ...]
     threads: int
     slots: int
+    parallel: int
     ctx_size: int
 
 
@@ -67,11 +68,10 @@ class Server:
 
     def _ours(self, shape: Shape) -> tuple[list[str], dict[str, str]]:
         loras = [part for at, path in enumerate(shape.adapters) for part in ("--lora", f"adapter-{at}={path}")]
-        per_adapter = max(1, shape.slots // len(shape.adapters))
         command = [
             *(sys.executable, "-m", "serving.engines.llamacpp", "--model", str(shape.model)),
             *("--port", str(self.port), "--threads", str(shape.threads), "--ctx-size", str(shape.ctx_size)),
-            *("--parallel", str(per_adapter), *loras),
+            *("--parallel", str(shape.parallel), *loras),
         ]
         return command, {}
 

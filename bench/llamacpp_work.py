@@ -28,12 +28,13 @@ _WORDS = (
 
 @dataclass
 class Measured:
-    """What one server did in all rounds of one work. Times in seconds."""
+    """What one server did in all rounds of one work. `longs` are the long prompts' first tokens. Times in seconds."""
 
     tokens: int = 0
     seconds: float = 0.0
     firsts: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
+    longs: list[float] = field(default_factory=list)
     peak_mib: float = 0.0
 
     def add(self, streams: list[Stream], seconds: float) -> None:
@@ -65,11 +66,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class Work:
-    """One kind of work: what the servers are started for, one round of it, and its bars."""
+    """One kind of work: what the servers are started for, one round of it, and its bars.
+
+    `parallel` is how many sequences of one adapter the host computes at once, of `slots` in all.
+    """
 
     name: str
     adapters: int
     slots: int
+    parallel: int
     ctx_size: int
     round: Callable[[Server, int, Measured], Awaitable[None]]
     bars: tuple[Bar, ...]
@@ -101,32 +106,37 @@ async def second_turn(server: Server, round: int, measured: Measured) -> None:
     measured.add([answer], time.perf_counter() - begun)
 
 
-async def beside_a_long_prompt(server: Server, round: int, measured: Measured) -> None:
-    """Eight streams of one adapter, while a prompt of 4,000 tokens for another adapter arrives; they are measured."""
-    begun = time.perf_counter()
-    asked = [(0, prompt(round * 1000 + at, 24)) for at in range(8)]
-    streams = asyncio.create_task(ask_together(server, asked, 96))
-    await asyncio.sleep(0.5)
-    long = asyncio.create_task(ask(server, 1, prompt(round * 1000 + 500, 3700), 1))
-    answers = await streams
-    measured.add(answers, time.perf_counter() - begun)
-    await long
+def beside_a_long_prompt(adapter: int) -> Callable[[Server, int, Measured], Awaitable[None]]:
+    """Eight streams of adapter 0, which are measured, while a prompt of 4,000 tokens arrives for `adapter`."""
+
+    async def run(server: Server, round: int, measured: Measured) -> None:
+        begun = time.perf_counter()
+        asked = [(0, prompt(round * 1000 + at, 24)) for at in range(8)]
+        streams = asyncio.create_task(ask_together(server, asked, 96))
+        await asyncio.sleep(1.5)
+        long = asyncio.create_task(ask(server, adapter, prompt(round * 1000 + 500, 3700), 1))
+        measured.add(await streams, time.perf_counter() - begun)
+        measured.longs.append((await long).first)
+
+    return run
 
 
 WORKS = (
-    Work("1 stream, 1 adapter", 1, 1, 512, together(1, 1, 96), (Bar("tokens/s", 0.95, True),)),
-    Work("8 streams, 1 adapter", 1, 8, 512, together(8, 1, 64), (Bar("tokens/s", 1.1, True),)),
+    Work("1 stream, 1 adapter", 1, 1, 1, 512, together(1, 1, 96), (Bar("tokens/s", 0.95, True),)),
+    Work("8 streams, 1 adapter", 1, 8, 8, 512, together(8, 1, 64), (Bar("tokens/s", 1.1, True),)),
     Work(
-        *("8 streams over 2 adapters", 2, 8, 512, together(8, 2, 64)),
+        *("8 streams over 2 adapters", 2, 8, 4, 512, together(8, 2, 64)),
         (Bar("tokens/s", 1.4, True), Bar("TTFT p99", 0.25, False)),
     ),
     Work(
-        *("16 streams over 8 adapters", 8, 16, 512, together(16, 8, 48)),
+        *("16 streams over 8 adapters", 8, 16, 2, 512, together(16, 8, 48)),
         (Bar("tokens/s", 1.6, True), Bar("TTFT p99", 0.1, False)),
     ),
-    Work("second turn of a 1,000-token chat", 1, 2, 2048, second_turn, (Bar("TTFT p50", 1.2, False),)),
+    Work("second turn of a 1,000-token chat", 1, 2, 2, 2048, second_turn, (Bar("TTFT p50", 1.2, False),)),
     Work(
-        *("8 streams beside a 4,000-token prompt", 2, 9, 4608, beside_a_long_prompt),
+        *("8 streams beside a 4,000-token prompt", 1, 9, 9, 4608, beside_a_long_prompt(0)),
         (Bar("inter-token p99", 1.0, False),),
     ),
+    # llama-server leaves the prompt alone until the streams have ended, so that only its TTFT can be compared.
+    Work("the same, the prompt for another adapter", 2, 9, 8, 4608, beside_a_long_prompt(1), ()),
 )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 # Threads wait for each other a thousand times per token. OpenMP's own way, spinning for milliseconds, makes a busy
 # machine ten to twenty times slower; sleeping at once makes an idle one twice as slow. A few microseconds of spinning
 # are nearly the best of both. Read once by libgomp when llama.cpp is loaded, hence before the import.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+os.environ.setdefault("GOMP_SPINCOUNT", "500")
 
 from llama_cpp import llama_cpp as api
 

@@ -10,6 +10,9 @@ from types import MappingProxyType
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 ROPE_SCALING = {"model": -1, "none": 0, "linear": 1, "yarn": 2, "longrope": 3}
 SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
+# On processors, larger chunks are no faster per token, and in smaller ones than 64 attention to a long prompt is slow;
+# outputs in the same batch take the first of a chunk's tokens with them. On GPUs, small chunks waste them.
+_CHUNK, _CHUNK_ON_GPU = 80, 256
 # ggml's numbers of the types that a KV cache can have, and the bytes that one value takes.
 CACHE_TYPES = {
     "f32": (0, 4.0),
@@ -71,7 +74,8 @@ def options_parse(argv: Sequence[str]) -> Options:
     if given.cache_type_v not in ("f32", "f16", "bf16") and given.flash_attn == FLASH_ATTENTION["off"]:
         parser.error(f"--cache-type-v {given.cache_type_v} needs flash attention")
     given.served_model_name = given.served_model_name or given.model.stem
-    given.chunk_size = min(given.chunk_size, given.batch_size)
+    chunk_size = given.chunk_size or (_CHUNK_ON_GPU if given.n_gpu_layers else _CHUNK)
+    given.chunk_size = min(chunk_size, given.batch_size)
     given.threads_batch = given.threads_batch or given.threads
     given.lora = tuple(given.lora)
     given.weight = MappingProxyType(dict(given.weight))
@@ -103,7 +107,8 @@ def _add_scheduling(parser: argparse.ArgumentParser) -> None:
     add("--ctx-size", type=_positive, default=2048, help="tokens per sequence, prompt and output together")
     add("--parallel", type=_positive, default=8, help="sequences per adapter, decoded as one batch")
     add("--batch-size", type=_positive, default=512, help="most tokens computed in one step")
-    add("--chunk-size", type=_positive, default=128, help="most prompt tokens in a step that others wait for")
+    chunk = f"most prompt tokens in a step that others wait for (default: {_CHUNK}, with a GPU {_CHUNK_ON_GPU})"
+    add("--chunk-size", type=_positive, help=chunk)
     add("--threads", type=_positive, default=_cores(), help="compute threads (default: usable cores)")
     add("--threads-batch", type=_positive, help="compute threads for prompts (default: --threads)")
     add("--max-contexts", type=_positive, default=32, help="most adapters that can be generating at once")

@@ -33,6 +33,8 @@ class Sampler:
         bias = dict(params.logit_bias) | dict.fromkeys(banned, float("-inf"))
         self._bias_ids = np.fromiter(bias.keys(), np.int64, len(bias))
         self._bias = np.fromiter(bias.values(), np.float32, len(bias))
+        self._biased_tokens = frozenset(bias)
+        self._raises = any(value > 0 for value in bias.values())
         self._grammar = None if grammar is None else model.grammar_new(grammar)
         self._chain: Any = None
         if self._grammar is not None or not params.is_plain_greedy:
@@ -52,7 +54,7 @@ class Sampler:
         if not np.isfinite(logits[best]):
             raise EngineFailed("The model computed logits that are not finite numbers.")
         if self._chain is None:
-            return best if not len(self._bias) else self._biased(logits)
+            return best if best not in self._biased_tokens and not self._raises else self._biased(logits)
         token = self._draw(logits, within_grammar=False)
         # A grammar over the whole vocabulary costs as much as a small model: mostly the first draw is fine.
         if self._grammar is not None and not self._candidates.allowed(self._grammar, token):
