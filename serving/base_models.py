@@ -32,10 +32,13 @@ def base_model_create(
     problems: dict[str, str] = {}
     if not gguf_path and not hf_path:
         problems["gguf_path"] = "Give a GGUF file for llama.cpp, a Hugging Face folder for vLLM, or both."
-    if gguf_path:
-        _check("gguf_path", gguf_path, BaseSpec.from_gguf, problems)
-    if hf_path:
-        _check("hf_path", hf_path, BaseSpec.from_hf, problems)
+    gguf = _read("gguf_path", gguf_path, BaseSpec.from_gguf, problems)
+    hugging_face = _read("hf_path", hf_path, BaseSpec.from_hf, problems)
+    if gguf and hugging_face and gguf.linear_modules != hugging_face.linear_modules:
+        problems["hf_path"] = (
+            f"{hf_path} and {gguf_path} are not the same model: their layers have other names or shapes. "
+            "Add them as two base models."
+        )
     if problems:
         raise ValidationError(problems)
     model = BaseModel(name=name, source=source, gguf_path=gguf_path, hf_path=hf_path, open_to_all=open_to_all)
@@ -58,11 +61,15 @@ def base_spec(base_model: BaseModel) -> BaseSpec:
     return BaseSpec.from_hf(Path(base_model.hf_path))
 
 
-def _check(field: str, path: str, read: Callable[[Path], BaseSpec], problems: dict[str, str]) -> None:
+def _read(field: str, path: str, read: Callable[[Path], BaseSpec], problems: dict[str, str]) -> BaseSpec | None:
+    """Read a base model's files, or say beside their field why that cannot be done."""
+    if not path:
+        return None
     if not Path(path).exists():
         problems[field] = f"There is nothing at {path} on this machine."
-        return
+        return None
     try:
-        read(Path(path))
+        return read(Path(path))
     except UnsupportedBase as error:
         problems[field] = str(error)
+        return None

@@ -2,17 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from serving.adapters.architectures import ARCHITECTURES, BY_MODEL_TYPE, EXPERT_COUNTS, Sizes
 from serving.adapters.gguf_header import ArrayLength, NotGguf, Value, read_metadata
 
-ARCHITECTURES = ("llama",)
-# Hugging Face's model types that are architecture `llama` to llama.cpp.
-HF_MODEL_TYPES = {"llama": "llama", "mistral": "llama"}
 _QUANTISATION = re.compile(r"[.\-_](i?q\d\w*|f16|bf16|f32)$", re.IGNORECASE)
 
 
@@ -38,17 +36,8 @@ class BaseSpec:
     @cached_property
     def linear_modules(self) -> Mapping[str, tuple[int, int]]:
         """Module name as in PyTorch ("model.layers.0.self_attn.q_proj") → (in features, out features)."""
-        queries = self.heads * self.head_dim
-        keys = self.kv_heads * self.head_dim
-        one_layer = {
-            "self_attn.q_proj": (self.hidden, queries),
-            "self_attn.k_proj": (self.hidden, keys),
-            "self_attn.v_proj": (self.hidden, keys),
-            "self_attn.o_proj": (queries, self.hidden),
-            "mlp.gate_proj": (self.hidden, self.intermediate),
-            "mlp.up_proj": (self.hidden, self.intermediate),
-            "mlp.down_proj": (self.intermediate, self.hidden),
-        }
+        sizes = Sizes(self.hidden, self.heads, self.kv_heads, self.head_dim, self.intermediate)
+        one_layer = ARCHITECTURES[self.architecture].modules(sizes)
         return {
             f"model.layers.{layer}.{module}": shape
             for layer in range(self.layers)
@@ -65,25 +54,25 @@ class BaseSpec:
         if metadata.get("general.type", "model") != "model":
             raise UnsupportedBase(f"{path.name} holds no base model but: {metadata['general.type']}")
         architecture = metadata.get("general.architecture")
-        if architecture not in ARCHITECTURES:
+        if metadata.get(f"{architecture}.expert_count"):
+            raise UnsupportedBase(_experts(path.name))
+        if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
             raise UnsupportedBase(_unsupported(path.name, "architecture", architecture, ARCHITECTURES))
-        if metadata.get("llama.expert_count", 0):
-            raise UnsupportedBase(f"{path.name} is a mixture of experts; adapters for those are not supported")
-        size = _Sizes(path.name, metadata)
-        hidden, heads = size("llama.embedding_length"), size("llama.attention.head_count")
+        size = _SizeReader(path.name, metadata, prefix=f"{architecture}.")
+        hidden, heads = size("embedding_length"), size("attention.head_count")
         tokens = metadata.get("tokenizer.ggml.tokens")
         names = _gguf_names(path, metadata)
         return cls(
-            architecture="llama",
+            architecture=architecture,
             name=names[0],
             names=names,
-            layers=size("llama.block_count"),
+            layers=size("block_count"),
             hidden=hidden,
             heads=heads,
-            kv_heads=size("llama.attention.head_count_kv", heads),
-            head_dim=size("llama.attention.key_length", hidden // heads),
-            intermediate=size("llama.feed_forward_length"),
-            vocab=size("llama.vocab_size", tokens.count if isinstance(tokens, ArrayLength) else None),
+            kv_heads=size("attention.head_count_kv", heads),
+            head_dim=size("attention.key_length", hidden // heads),
+            intermediate=size("feed_forward_length"),
+            vocab=size("vocab_size", tokens.count if isinstance(tokens, ArrayLength) else None),
         )
 
     @classmethod
@@ -97,36 +86,40 @@ class BaseSpec:
         if not isinstance(config, dict):
             raise UnsupportedBase(f"{file} is not a JSON object")
         model_type = config.get("model_type")
-        if model_type not in HF_MODEL_TYPES:
-            raise UnsupportedBase(_unsupported(file.parent.name, "model type", model_type, HF_MODEL_TYPES))
-        size = _Sizes(file.parent.name, config)
+        if any(config.get(count) for count in EXPERT_COUNTS):
+            raise UnsupportedBase(_experts(file.parent.name))
+        architecture = BY_MODEL_TYPE.get(model_type) if isinstance(model_type, str) else None
+        if architecture is None:
+            raise UnsupportedBase(_unsupported(file.parent.name, "model type", model_type, BY_MODEL_TYPE))
+        size = _SizeReader(file.parent.name, config)
         hidden, heads = size("hidden_size"), size("num_attention_heads")
         names = tuple(
             name for name in (config.get("_name_or_path"), file.parent.name) if isinstance(name, str) and name
         )
         return cls(
-            architecture=HF_MODEL_TYPES[model_type],
+            architecture=architecture.name,
             name=names[0].rstrip("/").rpartition("/")[2],
             names=names,
             layers=size("num_hidden_layers"),
             hidden=hidden,
             heads=heads,
             kv_heads=size("num_key_value_heads", heads),
-            head_dim=size("head_dim", hidden // heads),
+            head_dim=size("head_dim", architecture.head_dim or hidden // heads),
             intermediate=size("intermediate_size"),
             vocab=size("vocab_size"),
         )
 
 
-class _Sizes:
+class _SizeReader:
     """Takes positive integers out of a model's metadata, or says which one is missing."""
 
-    def __init__(self, model: str, metadata: Mapping[str, Any]) -> None:
+    def __init__(self, model: str, metadata: Mapping[str, Any], prefix: str = "") -> None:
         self._model = model
         self._metadata = metadata
+        self._prefix = prefix
 
     def __call__(self, key: str, default: int | None = None) -> int:
-        value = self._metadata.get(key)
+        value = self._metadata.get(key := self._prefix + key)
         if value is None:
             value = default
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -148,5 +141,12 @@ def _gguf_names(path: Path, metadata: Mapping[str, Value]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in candidates if name))
 
 
-def _unsupported(model: str, kind: str, found: object, known: Mapping[str, str] | tuple[str, ...]) -> str:
+def _experts(model: str) -> str:
+    return (
+        f"{model} is a mixture of experts. Adapters for those are not supported: the engines do not apply them alike. "
+        "Add a dense model of the same family instead"
+    )
+
+
+def _unsupported(model: str, kind: str, found: object, known: Iterable[str]) -> str:
     return f"{model} has {kind} {found!r}; adapters are supported for: {', '.join(known)}"

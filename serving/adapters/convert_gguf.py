@@ -19,6 +19,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from serving.adapters.architectures import ARCHITECTURES
 from serving.adapters.base_spec import BaseSpec
 from serving.adapters.limits import Limits
 from serving.adapters.lora_config import LoraConfig
@@ -28,7 +29,6 @@ from serving.adapters.report import Report
 from serving.adapters.safetensors_file import Tensor, load, read_header
 from serving.adapters.tensor_names import full_name, parse
 
-_GGUF_ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA}
 Matrix = npt.NDArray[np.float32]
 
 
@@ -67,7 +67,7 @@ def _write(destination: Path, weights: Path, tensors: dict[str, Tensor], config:
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", alpha)
-    names = gguf.get_tensor_name_map(_GGUF_ARCHITECTURES[base.architecture], base.layers)
+    names = gguf.get_tensor_name_map(ARCHITECTURES[base.architecture].gguf, base.layers)
     for tensor in ordered:
         shape = tensor.shape
         writer.add_tensor_info(
@@ -88,6 +88,8 @@ def _engine_values(values: Matrix, name: str, alphas: dict[str, float], alpha: f
         return values
     if alphas[module] != alpha:
         values = values * np.float32(alphas[module] / alpha)
+    if not ARCHITECTURES[base.architecture].interleaved:
+        return values
     if module.endswith(".q_proj"):
         return _interleaved(values, base.heads)
     if module.endswith(".k_proj"):

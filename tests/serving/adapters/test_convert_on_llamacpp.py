@@ -1,61 +1,20 @@
 """Converted adapters do in llama.cpp what they do in Hugging Face: the shift of the logits points the same way."""
 
-import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import llama_cpp
 import numpy as np
 import pytest
 
 from adapter_factory import DEMO_ADAPTERS, SMOLLM2_GGUF, every_module_adapter
+from llama_logits import LlamaLogits, cosine
 from serving.adapters import convert_gguf
 from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert
 
 REFERENCE = Path(__file__).with_name("reference_logits.npz")
 LEAST_COSINE = 0.99
-
-
-class LlamaCpp:
-    """The demo base model in llama.cpp, one prompt at a time."""
-
-    def __init__(self) -> None:
-        llama_cpp.llama_backend_init()
-        self._model = llama_cpp.llama_model_load_from_file(
-            str(SMOLLM2_GGUF).encode(), llama_cpp.llama_model_default_params()
-        )
-        parameters = llama_cpp.llama_context_default_params()
-        parameters.n_ctx = 256
-        parameters.n_threads = parameters.n_threads_batch = 1  # more would wait for each other on a busy machine
-        self._context = llama_cpp.llama_init_from_model(self._model, parameters)
-        self._tokens = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
-
-    def logits(self, prompts: list[list[int]], adapter_file: Path | None = None) -> np.ndarray:
-        """Return the logits after each prompt (prompts × all tokens)."""
-        if adapter_file is None:
-            return np.stack([self._after(prompt) for prompt in prompts])
-        adapter = llama_cpp.llama_adapter_lora_init(self._model, str(adapter_file).encode())
-        assert adapter, f"llama.cpp does not load {adapter_file.name}"
-        one = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter)
-        llama_cpp.llama_set_adapters_lora(self._context, one, 1, (ctypes.c_float * 1)(1.0))
-        try:
-            return np.stack([self._after(prompt) for prompt in prompts])
-        finally:
-            llama_cpp.llama_set_adapters_lora(self._context, None, 0, None)
-            llama_cpp.llama_adapter_lora_free(adapter)
-
-    def close(self) -> None:
-        llama_cpp.llama_free(self._context)
-        llama_cpp.llama_model_free(self._model)
-
-    def _after(self, prompt: list[int]) -> np.ndarray:
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
-        tokens = (llama_cpp.llama_token * len(prompt))(*prompt)
-        assert llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(tokens, len(prompt))) == 0
-        logits = llama_cpp.llama_get_logits_ith(self._context, -1)
-        return np.ctypeslib.as_array(logits, (self._tokens,)).copy()
 
 
 class Reference:
@@ -71,8 +30,8 @@ class Reference:
 
 
 @pytest.fixture(scope="module")
-def llama() -> Iterator[LlamaCpp]:
-    llama = LlamaCpp()
+def llama() -> Iterator[LlamaLogits]:
+    llama = LlamaLogits(SMOLLM2_GGUF)
     yield llama
     llama.close()
 
@@ -83,12 +42,8 @@ def reference() -> Reference:
 
 
 @pytest.fixture(scope="module")
-def base_logits(llama: LlamaCpp, reference: Reference) -> np.ndarray:
-    return llama.logits(reference.prompts)[:, reference.vocabulary]
-
-
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.vdot(one, other) / np.linalg.norm(one) / np.linalg.norm(other))
+def base_logits(llama: LlamaLogits, reference: Reference) -> np.ndarray:
+    return llama.after(reference.prompts)[:, reference.vocabulary]
 
 
 def test_the_base_model_is_the_one_that_the_reference_was_recorded_from(
@@ -101,19 +56,19 @@ def test_the_base_model_is_the_one_that_the_reference_was_recorded_from(
 class Bench:
     """Measures how an adapter shifts the logits in llama.cpp."""
 
-    llama: LlamaCpp
+    llama: LlamaLogits
     reference: Reference
     base_logits: np.ndarray
     scratch: Path
 
     def shift(self, adapter: Path) -> np.ndarray:
         convert(adapter, BaseSpec.from_gguf(SMOLLM2_GGUF), self.scratch / "adapter.gguf")
-        logits = self.llama.logits(self.reference.prompts, self.scratch / "adapter.gguf")
+        logits = self.llama.after(self.reference.prompts, self.scratch / "adapter.gguf")
         return logits[:, self.reference.vocabulary] - self.base_logits
 
 
 @pytest.fixture
-def bench(llama: LlamaCpp, reference: Reference, base_logits: np.ndarray, tmp_path: Path) -> Bench:
+def bench(llama: LlamaLogits, reference: Reference, base_logits: np.ndarray, tmp_path: Path) -> Bench:
     return Bench(llama, reference, base_logits, tmp_path)
 
 
