@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from serving.adapters.intake import version_take_in
+from serving.events import events_forget, events_take_in
 from serving.reconciler import reconcile
 from serving.usage import usage_store
 
@@ -23,3 +24,15 @@ def reconcile_deployments() -> None:
 def store_usage() -> None:
     """Move usage events from Redis to the database."""
     usage_store()
+
+
+@shared_task
+def take_in_events() -> None:
+    """Move what gateways have noted to the database."""
+    events_take_in()
+
+
+@shared_task
+def forget_events() -> None:
+    """Delete events that nobody will ask for any more."""
+    events_forget()

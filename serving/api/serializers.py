@@ -1,11 +1,11 @@
-"""The management API's representation of base models, adapters, deployments, engines, nodes."""
+"""The management API's representation of base models, adapters, deployments, engines, nodes, events."""
 
 from typing import Any
 
 from rest_framework import serializers
 
 from serving.engines.kinds import EngineKind
-from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node
+from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, PlatformEvent
 from tenants.models import Department
 
 
@@ -164,3 +164,30 @@ class NodeSerializer(serializers.ModelSerializer[Node]):
         """Read from the live registry."""
         living: set[str] = self.context["living"]
         return node.name in living
+
+
+class PlatformEventSerializer(serializers.ModelSerializer[PlatformEvent]):
+    """What the platform decided or noticed; fields that name what it is about are null where they do not apply."""
+
+    base_model = serializers.SlugRelatedField[BaseModel](slug_field="name", read_only=True)
+    node = serializers.SlugRelatedField[Node](slug_field="name", read_only=True)
+    department = serializers.SlugRelatedField[Department](slug_field="slug", read_only=True)
+    adapter = serializers.SlugRelatedField[Adapter](slug_field="name", read_only=True)
+
+    class Meta:
+        model = PlatformEvent
+        fields = [
+            "id",
+            "at",
+            "last_at",
+            "times",
+            "kind",
+            "is_problem",
+            "sentence",
+            "base_model",
+            "deployment",
+            "engine",
+            "node",
+            "department",
+            "adapter",
+        ]

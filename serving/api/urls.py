@@ -1,8 +1,8 @@
-"""Routes of the management API: base models, adapters, deployments, engines, nodes, usage."""
+"""Routes of the management API: base models, adapters, deployments, engines, nodes, events, usage."""
 
 from django.urls import path
 
-from serving.api import adapter_views, platform_views, usage_views
+from serving.api import adapter_views, event_views, platform_views, usage_views
 
 _ADAPTERS = "departments/<str:slug>/adapters"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("deployments/<int:pk>", platform_views.DeploymentDetail.as_view(), name="api-deployment"),
     path("engines", platform_views.EngineList.as_view(), name="api-engines"),
     path("nodes", platform_views.NodeList.as_view(), name="api-nodes"),
+    path("events", event_views.EventList.as_view(), name="api-events"),
     path(_ADAPTERS, adapter_views.AdapterList.as_view(), name="api-adapters"),
     path(f"{_ADAPTERS}/<str:name>", adapter_views.AdapterDetail.as_view(), name="api-adapter"),
     path(f"{_ADAPTERS}/<str:name>/rollout", adapter_views.AdapterRollout.as_view(), name="api-rollout"),

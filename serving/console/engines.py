@@ -15,6 +15,7 @@ from polygraft.listing import PER_PAGE
 from polygraft.live import redis_client
 from polygraft.live_fragment import asks_for_fragment, fragment_answer, live_fragment
 from serving.console.engine_rows import engine_rows, registry
+from serving.console.events import newest_events
 from serving.models import Deployment, Engine, EngineState, Node
 from serving.models.engine import LIVING_STATES
 from serving.registry import living_nodes
@@ -47,6 +48,7 @@ def engine_list(request: HttpRequest) -> HttpResponse:
         "nodes": Node.objects.annotate(living_count=Count("engines", filter=Q(engines__state__in=LIVING_STATES))),
         "living_nodes": _living_node_names(),
         "shows_all": shows_all,
+        "events": newest_events(),
     }
     live = live_fragment(request, "serving/engine_live.html", context, seconds=_REFRESH_SECONDS)
     if asks_for_fragment(request):

@@ -1,4 +1,4 @@
-"""Routes of the console: overview, adapters, playground, usage, engines, base models."""
+"""Routes of the console: overview, adapters, playground, usage, engines, events, base models."""
 
 from django.urls import path
 
@@ -7,6 +7,7 @@ from serving.console import (
     base_models,
     deployments,
     engines,
+    events,
     overview,
     playground,
     upload,
@@ -30,6 +31,7 @@ urlpatterns = [
     path("departments/<str:slug>/try/ticket", playground.try_ticket, name="try-ticket"),
     path("try/", playground.playground, name="playground"),
     path("engines/", engines.engine_list, name="engine-list"),
+    path("engines/events/", events.event_list, name="event-list"),
     path("engines/deployments/new/", deployments.deployment_new, name="deployment-new"),
     path("engines/deployments/<int:pk>/replicas/", deployments.deployment_replicas, name="deployment-replicas"),
     path("engines/deployments/<int:pk>/delete/", deployments.deployment_deletion, name="deployment-delete"),

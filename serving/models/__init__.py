@@ -4,6 +4,7 @@ from serving.models.adapter import Adapter, AdapterVersion, Rollout, VersionStat
 from serving.models.base_model import BaseModel
 from serving.models.deployment import Deployment
 from serving.models.engine import Engine, EngineState
+from serving.models.event import PlatformEvent
 from serving.models.node import Node
 from serving.models.usage import Outcome, UsageRecord
 
@@ -16,6 +17,7 @@ __all__ = [
     "EngineState",
     "Node",
     "Outcome",
+    "PlatformEvent",
     "Rollout",
     "UsageRecord",
     "VersionState",

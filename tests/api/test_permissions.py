@@ -68,6 +68,7 @@ ROWS = [
     Row("delete", "deployments/{deployment}", ADMINS, 204),
     Row("get", "engines", READERS),
     Row("get", "nodes", READERS),
+    Row("get", "events", READERS),
 ]
 
 

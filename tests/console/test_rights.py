@@ -77,6 +77,7 @@ ROWS = [
     Row("try", TRIERS, ["support"]),
     Row("try-ticket", TRIERS, ["support"], {}),
     Row("engine-list", READERS),
+    Row("event-list", READERS),
     Row("deployment-new", ADMINS),
     Row("deployment-new", ADMINS, body={"base_model": "smollm2", "engine_kind": "llamacpp", "replicas": 1}),
     Row("deployment-replicas", ADMINS, ["deployment"]),
