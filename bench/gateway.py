@@ -1,284 +1,158 @@
-"""What the gateway costs: CPU of its process per small request and per streamed chunk, and the latency it adds.
+"""Compares what the gateway costs with vLLM's Rust router and LiteLLM's proxy; exits 1 if a bar is not reached.
 
-    python bench/gateway.py [--seconds 5] [--server gunicorn uvicorn]
+    python bench/gateway.py [--rounds 3] [--seconds 2] [--only ours vllm-router]
 
-Everything runs on this machine: a private Redis, a mock engine, one gateway process, and `wrk` as the client. CPU is
-read from /proc over the run. Compare figures of one run only: what else the machine does changes all of them.
+All stand in front of one mock engine on this machine and are measured in turn, in one run: small requests from `wrk`,
+streams from a reader of this program. CPU is read from /proc over each measurement. Compare figures of one run only:
+what else the machine does changes all of them.
 """
 
 import argparse
-import asyncio
 import contextlib
 import os
-import re
-import shutil
-import socket
-import subprocess
+import statistics
 import sys
 import tempfile
-import threading
-import time
-import uuid
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
-import orjson
-import psutil
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "platform")]
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "platform"), str(ROOT / "tests")]
+# ruff: noqa: E402 - the paths come first
+from gateway_load import read_streams, require_wrk, small_requests
+from gateway_platform import make_platform, private_redis, published
+from gateway_report import Figures, report
+from gateway_servers import (
+    DIRECT,
+    LITELLM,
+    OURS,
+    ROUTER,
+    Server,
+    answers,
+    install_rivals,
+    litellm,
+    mock_engine,
+    ours,
+    rival_version,
+    vllm_router,
+    wait_until,
+)
 
-from fake_engine import FakeEngine  # noqa: E402  # the path comes first
-
-CHAT = "/v1/chat/completions"
-MODEL = "support-bot"
-DIGEST = "ab" * 32
-STREAMS, CHUNKS, CHUNKS_PER_SECOND = 64, 64, 100
-BODY = {"model": MODEL, "messages": [{"role": "user", "content": "where is my parcel? " * 20}], "max_tokens": 8}
+CONNECTIONS = (1, 16, 256)
+STREAMS, CHUNKS, PAUSE_MS, BURSTS = 64, 64, 10, 3
+OPEN_STREAMS, OPEN_CHUNKS, OPEN_PAUSE_MS = 2000, 12, 1000
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Run the benchmark; its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=5, help="length of each run with wrk")
-    parser.add_argument("--server", nargs="+", choices=["gunicorn", "uvicorn"], default=["gunicorn", "uvicorn"])
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="polygraft-bench-") as folder, contextlib.ExitStack() as stack:
-        stack.enter_context(private_redis(Path(folder)))
-        secret, base_model_id = make_platform()
-        mock_pid, mock_address = stack.enter_context(mock_engine())
-        paced = stack.enter_context(FakeEngine(models=["base", f"lora-{DIGEST}"], tokens=CHUNKS, tps=CHUNKS_PER_SECOND))
-        show("mock engine, direct", mock_pid, f"http://{mock_address}{CHAT}", secret, BODY, options.seconds)
-        for server in options.server:
-            with gateway(server, Path(folder)) as (process, url):
-                with published(mock_address, base_model_id):
-                    wait_until_answers(url + CHAT, secret)
-                    show(server, process, url + CHAT, secret, BODY, options.seconds)
-                with published(paced.address, base_model_id):
-                    wait_until_answers(url + CHAT, secret)
-                    print(f"  {STREAMS} streams: {streaming(process, url, secret)}")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of everything, in turn; LiteLLM has one")
+    parser.add_argument("--seconds", type=int, default=2, help="length of each run with wrk")
+    parser.add_argument("--only", nargs="+", choices=[DIRECT, OURS, ROUTER, LITELLM], help="leave the others out")
+    given = parser.parse_args()
+    names = given.only or [DIRECT, ROUTER, OURS, LITELLM]
+    require_wrk()
+    install_rivals(names)
+    print(f"{os.cpu_count()} cores, {given.rounds} rounds, load {os.getloadavg()[0]:.1f} before the start", flush=True)
+    measured = {name: Measured() for name in names}
+    with tempfile.TemporaryDirectory(prefix="bench-gateway-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        engine = stack.enter_context(mock_engine())
+        servers = {DIRECT: engine}
+        if OURS in names:
+            stack.enter_context(private_redis(folder))
+            secret, base_model_id = make_platform()
+            stack.enter_context(published(engine.asked.address, base_model_id))
+            servers[OURS] = stack.enter_context(ours(folder, secret))
+        if ROUTER in names:
+            servers[ROUTER] = stack.enter_context(vllm_router(folder, engine.asked.address))
+        if LITELLM in names:
+            # One round is enough for it, and waiting it would use the machine that the others are measured on.
+            with litellm(folder, engine.asked.address) as server:
+                _measure(server, measured[LITELLM], given.seconds)
+        for _ in range(given.rounds):
+            for name in names:
+                if name != LITELLM:
+                    _measure(servers[name], measured[name], given.seconds)
+        for name in names:
+            if name in (OURS, ROUTER):
+                _measure_open(servers[name], measured[name])
+    versions = {name: f"{name} {rival_version(name)}" for name in names if name in (ROUTER, LITELLM)}
+    return 0 if report({versions.get(name, name): found.figures() for name, found in measured.items()}) else 1
 
 
-def show(name: str, pid: int, url: str, secret: str, body: dict[str, object], seconds: int) -> None:
-    """Print what wrk finds at three levels of concurrency."""
-    print(name)
-    for connections in (1, 16, 256):
-        before = cpu_seconds(pid)
-        requests, p50, p99, failed = wrk(url, secret, body, connections, seconds)
-        cost = (cpu_seconds(pid) - before) / max(requests, 1) * 1e6
-        print(
-            f"  {connections:>3} connections: {cost:6.1f} µs of CPU per request, {requests / seconds:8.0f} requests/s, "
-            f"p50 {p50}, p99 {p99}" + (f", FAILED {failed}" if failed else "")
+@dataclass
+class Measured:
+    """What one server has shown so far, a value per round."""
+
+    cpu: dict[int, list[float]] = field(default_factory=dict)
+    rate: dict[int, list[float]] = field(default_factory=dict)
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    chunk_cpu: list[float] = field(default_factory=list)
+    firsts: list[float] = field(default_factory=list)
+    stream_bytes: float | None = None
+    failed: int = 0
+
+    def figures(self) -> Figures:
+        """The medians of the rounds."""
+        return Figures(
+            request_us={at: 1e6 * statistics.median(values) for at, values in self.cpu.items()},
+            rate={at: statistics.median(values) for at, values in self.rate.items()},
+            p50_ms=1e3 * statistics.median(self.p50),
+            p99_ms=1e3 * statistics.median(self.p99),
+            chunk_us=1e6 * statistics.median(self.chunk_cpu),
+            first_p50_ms=1e3 * _quantile(self.firsts, 0.5),
+            first_p99_ms=1e3 * _quantile(self.firsts, 0.99),
+            stream_kib=None if self.stream_bytes is None else self.stream_bytes / 1024,
+            failed=self.failed,
         )
 
 
-def wrk(url: str, secret: str, body: dict[str, object], connections: int, seconds: int) -> tuple[int, str, str, int]:
-    """Run wrk; returns requests, median and 99th percentile of latency, and failures."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(
-            f'wrk.method = "POST"\nwrk.body = [==[{orjson.dumps(body).decode()}]==]\n'
-            f'wrk.headers["authorization"] = "Bearer {secret}"\nwrk.headers["content-type"] = "application/json"\n'
-        )
-        script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script.name, url]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    requests = int(re.search(r"(\d+) requests in", output)[1])  # type: ignore[index]  # wrk always says so
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    percentile = {mark: re.search(rf"^ +{mark}%\s+(\S+)", output, re.MULTILINE)[1] for mark in (50, 99)}  # type: ignore[index]
-    return requests, percentile[50], percentile[99], int(failed[1]) if failed else 0
+def _measure(server: Server, measured: Measured, seconds: int) -> None:
+    """One round of small requests and streams."""
+    wait_until(lambda: answers(server.asked), f"{server.name} answers")
+    for connections in CONNECTIONS:
+        if server.name == LITELLM and connections == 256:
+            continue  # at some 100 requests a second they would only wait for each other
+        before = server.cpu_seconds()
+        small = small_requests(server.asked, connections, seconds)
+        cost = (server.cpu_seconds() - before) / max(small.requests, 1)
+        measured.cpu.setdefault(connections, []).append(cost)
+        measured.rate.setdefault(connections, []).append(small.requests / seconds)
+        measured.failed += small.failed
+        if connections == 1:
+            measured.p50.append(small.p50)
+            measured.p99.append(small.p99)
+    for _ in range(1 if server.name == LITELLM else BURSTS):
+        before = server.cpu_seconds()
+        streams = read_streams(server.asked, STREAMS, chunks=CHUNKS, pause_ms=PAUSE_MS)
+        measured.chunk_cpu.append((server.cpu_seconds() - before) / max(streams.words, 1))
+        measured.firsts += streams.firsts
+        measured.failed += streams.failed + (streams.words != STREAMS * CHUNKS)
+    print(f"  {server.name}: measured", flush=True)
 
 
-def streaming(pid: int, url: str, secret: str) -> str:
-    """What many paced streams at once cost."""
-    before = cpu_seconds(pid)
-    firsts = sorted(asyncio.run(read_streams(url, secret)))
-    cost = (cpu_seconds(pid) - before) / (STREAMS * CHUNKS) * 1e6
-    p50, p99 = firsts[len(firsts) // 2], firsts[int(len(firsts) * 0.99)]
-    return f"{cost:.1f} µs of CPU per chunk, TTFT p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms"
-
-
-async def read_streams(url: str, secret: str) -> list[float]:
-    """Open all streams at once and read them to their ends; returns seconds to each one's first content."""
-    host, port = url.removeprefix("http://").split(":")
-    body = orjson.dumps({**BODY, "stream": True})
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\nconnection: close\r\n"
-    request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
-
-    async def one() -> float:
-        began = time.perf_counter()
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(request)
-        first = 0.0
-        received = b""
-        while piece := await reader.read(65536):
-            received += piece
-            if not first and b'"content":"w' in received:
-                first = time.perf_counter() - began
-        writer.close()
-        if b"[DONE]" not in received:
-            raise RuntimeError(f"A stream ended early: {received[-300:]!r}")
-        return first
-
-    return await asyncio.gather(*(one() for _ in range(STREAMS)))
-
-
-@contextlib.contextmanager
-def private_redis(folder: Path) -> Iterator[None]:
-    """A Redis of this run's own; sets the environment for everything that follows."""
-    path = folder / "redis.sock"
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        raise SystemExit("The benchmark needs redis-server or valkey-server on PATH.")
-    server = subprocess.Popen(
-        [program, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
+def _measure_open(server: Server, measured: Measured) -> None:
+    """Memory per stream while many are open."""
+    before = server.memory()
+    open_memory: list[int] = []
+    streams = read_streams(
+        server.asked,
+        OPEN_STREAMS,
+        chunks=OPEN_CHUNKS,
+        pause_ms=OPEN_PAUSE_MS,
+        once_open=lambda: open_memory.append(server.memory()),
     )
-    os.environ.update(
-        POLYGRAFT_HOME=str(folder / "home"),
-        REDIS_URL=f"unix://{path}",
-        DJANGO_SETTINGS_MODULE="polygraft.settings",
-        POLYGRAFT_LOG_FORMAT="json",
-    )
-    while not path.exists():
-        time.sleep(0.05)
-    try:
-        yield
-    finally:
-        server.terminate()
-        server.wait()
+    measured.stream_bytes = (open_memory[0] - before) / OPEN_STREAMS
+    measured.failed += streams.failed + (streams.words != OPEN_STREAMS * OPEN_CHUNKS)
+    print(f"  {server.name}: {OPEN_STREAMS} streams were open", flush=True)
 
 
-@contextlib.contextmanager
-def mock_engine() -> Iterator[tuple[int, str]]:
-    """A mock engine; gives its pid and its address."""
-    command = [sys.executable, str(ROOT / "bench" / "mock_engine.py"), f"lora-{DIGEST}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        if process.stdout is None:
-            raise SystemExit("The mock engine says nothing.")
-        yield process.pid, process.stdout.readline().strip()
-        process.terminate()
-
-
-def make_platform() -> tuple[str, int]:
-    """A department with an adapter and a key; returns the key and the base model's id."""
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    from serving.models import Adapter, AdapterVersion, BaseModel, Rollout
-    from tenants.departments import department_create
-    from tenants.keys import key_create
-
-    call_command("migrate", verbosity=0)
-    department = department_create(slug="support", name="Support", by=None)
-    _, secret = key_create(department=department, name="bench", by=None)
-    base = BaseModel.objects.create(name="base")
-    adapter = Adapter.objects.create(department=department, name=MODEL, base_model=base)
-    AdapterVersion.objects.create(adapter=adapter, number=1, state="ready", digest=DIGEST)
-    Rollout.objects.create(adapter=adapter, weights={"1": 100})
-    return secret, base.pk
-
-
-@contextlib.contextmanager
-def published(address: str, base_model_id: int) -> Iterator[None]:
-    """Keep an engine in the registry, as its node agent would."""
-    from polygraft.live import Change, announce, redis_client
-    from serving.registry import EngineEntry, engine_publish, engine_withdraw
-
-    entry = EngineEntry(
-        id=str(uuid.uuid4()),
-        node="bench",
-        kind="vllm",
-        base_model_id=base_model_id,
-        base_model="base",
-        address=address,
-        secret="",
-        state="ready",
-        resident=frozenset({f"lora-{DIGEST}"}),
-    )
-    over = threading.Event()
-
-    def keep() -> None:
-        while not over.is_set():
-            engine_publish(redis_client(), entry)
-            announce(Change.ENGINES)
-            over.wait(3)
-
-    keeper = threading.Thread(target=keep)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
-        engine_withdraw(redis_client(), entry.id)
-        announce(Change.ENGINES)
-
-
-@contextlib.contextmanager
-def gateway(server: str, folder: Path) -> Iterator[tuple[int, str]]:
-    """One gateway process; gives its pid, or its parent's, and its address."""
-    port = free_port()
-    commands = {
-        "gunicorn": ["gunicorn", "polygraft.asgi:application", "-k", "asgi", "-w", "1", "-b", f"127.0.0.1:{port}",
-                     "--no-control-socket", "--config", "python:serving.gateway.gunicorn_hooks"],
-        "uvicorn": ["uvicorn", "polygraft.asgi:application", "--port", str(port), "--no-access-log"],
-    }  # fmt: skip
-    metrics = folder / f"{server}-metrics"
-    metrics.mkdir()
-    with (folder / f"{server}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *commands[server]],
-            stdout=log,
-            stderr=log,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}", "PROMETHEUS_MULTIPROC_DIR": str(metrics)},
-        )
-    try:
-        wait_for_port(port)
-        yield process.pid, f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def wait_for_port(port: int) -> None:
-    """Wait until something listens."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise SystemExit("The gateway did not start.")
-
-
-def wait_until_answers(url: str, secret: str) -> None:
-    """Wait until the gateway knows its engine."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        answer = httpx.post(url, json=BODY, headers={"authorization": f"Bearer {secret}"}, trust_env=False)
-        if answer.status_code == 200:
-            return
-        time.sleep(0.1)
-    raise SystemExit("The gateway does not answer.")
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its children, from /proc."""
-    process = psutil.Process(pid)
-    times = [member.cpu_times() for member in (process, *process.children(recursive=True))]
-    return sum(time.user + time.system for time in times)
+def _quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
