@@ -18,6 +18,7 @@ class Change(StrEnum):
     GRANTS = "grants"  # keys, departments: gateways forget cached grants
     MODELS = "models"  # adapters, rollouts, base models: gateways forget resolved names
     ENGINES = "engines"  # the engine registry: gateways read it again
+    WANTED = "wanted"  # somebody asks for engines that sleep: agents have the reconciler run
     WORK = "work"  # desired state: node agents compare it with their engines
 
 

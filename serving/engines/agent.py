@@ -53,9 +53,11 @@ class NodeAgent(bootsteps.StartStopStep):
                     supervisor = Supervisor(config().node_name, redis_client())
                     supervisor.tick()  # the node is alive, so that the reconciler may place engines here
                     reconciliation_request()
-                for _ in changes(poll_seconds=_TICK_SECONDS):
+                for seen in changes(poll_seconds=_TICK_SECONDS):
                     if self._stopping.is_set():
                         break
+                    if Change.WANTED in seen:
+                        reconciliation_request()
                     close_old_connections()
                     supervisor.tick()
             except Exception:  # an agent that dies would take its engines along

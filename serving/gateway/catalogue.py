@@ -22,6 +22,8 @@ from serving.gateway.cache import Cache
 from serving.gateway.database import in_database
 from serving.gateway.errors import ModelNotFound, ModelNotReady
 from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
+from serving.placements import department_tier
+from serving.tiers import Tier
 
 _PLATFORM = "polygraft"
 _COMING = (VersionState.UPLOADED, VersionState.VALIDATING)
@@ -31,7 +33,8 @@ _COMING = (VersionState.UPLOADED, VersionState.VALIDATING)
 class Target:
     """What a request is to be answered by.
 
-    `asked` is the caller's name for it, `name` the resolved one (`support-bot:3`), `engine_model` the engine's.
+    `asked` is the caller's name for it, `name` the resolved one (`support-bot:3`), `engine_model` the engine's;
+    `tier` says which kind of engine is asked first.
     """
 
     asked: str
@@ -39,6 +42,7 @@ class Target:
     engine_model: str
     base_model_id: int
     adapter_version_id: int | None = None
+    tier: Tier = Tier.STANDARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +150,14 @@ def _allows(grant: Grant, name: str) -> bool:
 
 def _read_shelf(department_id: int, department: str) -> Shelf:
     shelf = Shelf()
+    tier = department_tier(department_id)
     for base in BaseModel.objects.granted_to(department_id):
-        target = Target(base.name, base.name, base.name, base.pk)
+        target = Target(base.name, base.name, base.name, base.pk, tier=tier)
         shelf.offers[base.name] = Offer((target,), (1,), int(base.created_at.timestamp()), _PLATFORM)
     adapters = (
         Adapter.objects.alive()
         .filter(department=department_id)
-        .select_related("base_model", "rollout")
+        .select_related("base_model", "department", "rollout")
         .prefetch_related("versions")
     )
     # After the base models: a department's own adapter goes before a base model of the same name.
@@ -192,4 +197,5 @@ def _target(asked: str, adapter: Adapter, version: AdapterVersion) -> Target:
         engine_model=engine_adapter_name(version.digest),
         base_model_id=adapter.base_model_id,
         adapter_version_id=version.pk,
+        tier=adapter.tier,
     )

@@ -2,7 +2,7 @@
 
 from serving.models.adapter import Adapter, AdapterVersion, Rollout, VersionState
 from serving.models.base_model import BaseModel
-from serving.models.deployment import Deployment
+from serving.models.deployment import Deployment, Residency
 from serving.models.engine import Engine, EngineState
 from serving.models.event import PlatformEvent
 from serving.models.node import Node
@@ -18,6 +18,7 @@ __all__ = [
     "Node",
     "Outcome",
     "PlatformEvent",
+    "Residency",
     "Rollout",
     "UsageRecord",
     "VersionState",

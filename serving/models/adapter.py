@@ -7,7 +7,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from serving.models.base_model import BaseModel
-from tenants.models import Department
+from serving.tiers import Tier, tier_of
+from tenants.models import Department, Placement
 
 adapter_name_validator = RegexValidator(
     r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
@@ -39,6 +40,10 @@ class Adapter(models.Model):
     department = models.ForeignKey(Department, on_delete=models.CASCADE, related_name="adapters")
     name = models.CharField(max_length=64, validators=[adapter_name_validator])
     base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="adapters")
+    placement = models.CharField(max_length=16, choices=Placement, blank=True, help_text="Empty: the department's.")
+    promoted_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it is answered by vLLM first, under `auto`."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
@@ -56,6 +61,11 @@ class Adapter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.department}/{self.name}"
+
+    @property
+    def tier(self) -> Tier:
+        """Which kind of engine answers for it first, now."""
+        return tier_of(self.placement or self.department.placement, promoted=self.promoted_at is not None)
 
     @property
     def weights(self) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""The wish: this base model, on this kind of engine, so many replicas."""
+"""The wish: this base model, on this kind of engine, so many replicas, there."""
 
 from django.db import models
 
@@ -6,13 +6,39 @@ from serving.engines.kinds import EngineKind
 from serving.models.base_model import BaseModel
 
 
+class Residency(models.TextChoices):
+    """Which adapter versions an engine holds."""
+
+    EAGER = "eager", "Eager: all of them, before the first request"
+    ON_DEMAND = "on_demand", "On demand: loaded by the first request, the least recently used leave"
+    PINNED = "pinned", "Pinned: only those that are listed"
+
+
 class Deployment(models.Model):
-    """Desired state; the reconciler makes nodes agree with it."""
+    """Desired state; the reconciler makes nodes agree with it.
+
+    With `max_replicas` the platform itself moves `replicas` between `min_replicas` and it; with `idle_minutes` it puts
+    the deployment to sleep (no replicas, `asleep_since` set) until somebody asks for its base model.
+    """
 
     base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="deployments")
     engine_kind = models.CharField(max_length=16, choices=[(kind.value, kind.value) for kind in EngineKind])
     replicas = models.PositiveIntegerField(default=1)
+    min_replicas = models.PositiveIntegerField(default=1, help_text="Fewest engines while it is awake.")
+    max_replicas = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Most engines under load; empty: the number of replicas is fixed."
+    )
+    idle_minutes = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Minutes without a request after which it sleeps; empty: it never does."
+    )
+    asleep_since = models.DateTimeField(null=True, blank=True)
+    concurrency = models.PositiveIntegerField(
+        default=4, help_text="Requests of full context length that the KV cache of each engine has room for."
+    )
+    node_selector = models.JSONField(default=dict, blank=True, help_text="Labels that a node must have.")
+    residency = models.CharField(max_length=16, choices=Residency, default=Residency.EAGER)
     options = models.JSONField(default=dict, blank=True, help_text="Options of the engine, by its kind.")
+    revision = models.PositiveIntegerField(default=1, help_text="Counts the changes that engines must restart for.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -37,6 +37,11 @@ class Engine(models.Model):
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="engines")
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="engines")
     state = models.CharField(max_length=16, choices=EngineState, default=EngineState.STARTING, db_index=True)
+    revision = models.PositiveIntegerField(default=1, help_text="The deployment's revision that it was placed for.")
+    memory_bytes = models.PositiveBigIntegerField(
+        default=0, help_text="What it was planned to need, on its GPUs or in main memory."
+    )
+    gpus = models.JSONField(default=list, blank=True, help_text="Indices of the node's GPUs that it was given.")
     address = models.CharField(max_length=200, blank=True, help_text="host:port")
     pid = models.PositiveIntegerField(null=True, blank=True)
     error = models.TextField(blank=True, help_text="Why it failed, in its own last words.")

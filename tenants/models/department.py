@@ -20,6 +20,14 @@ def new_cache_salt() -> str:
     return secrets.token_hex(16)
 
 
+class Placement(models.TextChoices):
+    """Which kind of engine answers first; `serving.tiers` says what follows from it."""
+
+    LIGHTWEIGHT = "lightweight", "Lightweight: llama.cpp first"
+    STANDARD = "standard", "Standard: vLLM first"
+    AUTO = "auto", "Automatic: by its traffic"
+
+
 class DepartmentQuerySet(models.QuerySet["Department"]):
     """Queries over departments; the console and the management API reach departments through `visible_to`."""
 
@@ -36,6 +44,10 @@ class Department(models.Model):
     slug = models.CharField(max_length=50, unique=True, validators=[slug_validator])
     name = models.CharField(max_length=100)
     cache_salt = models.CharField(max_length=64, default=new_cache_salt, editable=False)
+    placement = models.CharField(max_length=16, choices=Placement, default=Placement.AUTO)
+    promoted_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when its calls to base models go to vLLM first, under `auto`."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="tenants.Membership", related_name="departments")
