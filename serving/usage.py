@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import redis
 import structlog
+from django.db import DataError, IntegrityError, transaction
 
 from polygraft.conf import config
 from polygraft.live import redis_client
@@ -20,6 +21,7 @@ BATCH = 500
 # A batch whose worker died before it acknowledged is taken over by another after so long.
 _ABANDONED_MS = 60_000
 _RUN_SECONDS = 20.0
+_FIELDS = frozenset(field.attname for field in UsageRecord._meta.concrete_fields) - {"id"}
 _LONGEST_MODEL = UsageRecord._meta.get_field("model").max_length
 
 log = structlog.get_logger()
@@ -64,17 +66,36 @@ def _store(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
     events = []
     for entry_id, fields in entries:
         try:
-            event = orjson.loads(fields[b"record"])
-            # A refused request's model is whatever its caller wrote.
-            event["model"] = event["model"].replace("\0", "")[:_LONGEST_MODEL]
-            events.append(event)
-        except (KeyError, orjson.JSONDecodeError):
-            log.error("usage event is unreadable and was dropped", entry=entry_id.decode())
+            events.append(_read(fields[b"record"]))
+        except (KeyError, TypeError, ValueError):
+            log.error("usage.unreadable", entry=entry_id.decode())
     _forget_deleted(events)
-    UsageRecord.objects.bulk_create(
-        [UsageRecord(**{**event, "at": datetime.fromtimestamp(event["at"], UTC)}) for event in events],
-        ignore_conflicts=True,  # the same request id again is the same event again
-    )
+    records = [UsageRecord(**event) for event in events]
+    try:
+        _create(records)
+    except (DataError, IntegrityError):
+        # One that the database refuses, for whatever reason, must not keep the others from it for ever.
+        for record in records:
+            try:
+                _create([record])
+            except (DataError, IntegrityError):
+                log.exception("usage.refused", request_id=record.request_id)
+
+
+def _create(records: list[UsageRecord]) -> None:
+    with transaction.atomic():
+        # The same request id again is the same event again.
+        UsageRecord.objects.bulk_create(records, ignore_conflicts=True)
+
+
+def _read(record: bytes) -> dict[str, Any]:
+    event = orjson.loads(record)
+    # Gateways may be newer than this worker, and say more.
+    known = {name: value for name, value in event.items() if name in _FIELDS}
+    # A refused request's model is whatever its caller wrote.
+    known["model"] = event["model"].replace("\0", "")[:_LONGEST_MODEL]
+    known["at"] = datetime.fromtimestamp(event["at"], UTC)
+    return known
 
 
 def _forget_deleted(events: list[dict[str, Any]]) -> None:

@@ -31,7 +31,7 @@ GROUPS = {
 }
 SUMS = {
     "requests": Count("id"),
-    "failed": Count("id", filter=Q(outcome="failed")),
+    "failed": Count("id", filter=Q(outcome__in=("failed", "lost"))),
     "prompt_tokens": Sum("prompt_tokens"),
     "cached_tokens": Sum("cached_tokens"),
     "completion_tokens": Sum("completion_tokens"),

@@ -52,7 +52,7 @@ def period(records: QuerySet[UsageRecord], *, hours: int) -> Period:
     recent = records.filter(at__gte=first).order_by()
     sums: dict[str, Any] = recent.aggregate(
         requests=Count("pk"),
-        failed=Count("pk", filter=Q(outcome=Outcome.FAILED)),
+        failed=Count("pk", filter=Q(outcome__in=(Outcome.FAILED, Outcome.LOST))),
         prompt=Sum("prompt_tokens"),
         completion=Sum("completion_tokens"),
         first_token=Avg("first_token_ms"),

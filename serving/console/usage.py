@@ -33,7 +33,7 @@ def usage(request: HttpRequest, slug: str) -> HttpResponse:
         .values("day", "model")
         .annotate(
             requests=Count("pk"),
-            failed=Count("pk", filter=Q(outcome=Outcome.FAILED)),
+            failed=Count("pk", filter=Q(outcome__in=(Outcome.FAILED, Outcome.LOST))),
             prompt=Sum("prompt_tokens"),
             completion=Sum("completion_tokens"),
         )

@@ -9,6 +9,7 @@ import asyncio
 from serving.gateway import metrics
 from serving.gateway.access_log import AccessLog
 from serving.gateway.call import Call
+from serving.gateway.journal import Journal
 from serving.gateway.meter import Meter
 
 _GATHER_SECONDS = 0.02
@@ -17,7 +18,8 @@ _GATHER_SECONDS = 0.02
 class Accounts:
     """Every call begins and ends here."""
 
-    def __init__(self, meter: Meter, access_log: AccessLog) -> None:
+    def __init__(self, journal: Journal, meter: Meter, access_log: AccessLog) -> None:
+        self._journal = journal
         self._meter = meter
         self._access_log = access_log
         self._ended: list[Call] = []
@@ -30,9 +32,18 @@ class Accounts:
         self._in_flight += 1
         self._flush_soon()
 
+    def admit(self, call: Call) -> None:
+        """A call is on a department's account, and stays there even if this process is killed."""
+        call.entry = self._journal.open(call)
+
     def settle(self, call: Call) -> None:
         """A call has ended, in whatever way."""
         call.end()
+        if call.grant is not None:
+            if call.entry is None:
+                self.admit(call)
+            assert call.entry is not None  # noqa: S101  # for the type checker
+            call.entry.ended(call)
         self._in_flight -= 1
         self._ended.append(call)
         if self._closed:
@@ -47,8 +58,8 @@ class Accounts:
         metrics.IN_FLIGHT.set(self._in_flight)
         for call in ended:
             metrics.observe(call)
-            if call.grant is not None:
-                self._meter.record(call)
+            if call.entry is not None:
+                self._meter.record(call.entry)
         self._access_log.write(ended)
 
     def close(self) -> None:

@@ -80,6 +80,7 @@ async def _answer(parts: Parts, call: Call) -> None:
     try:
         endpoint = _find_endpoint(call)
         grant = await parts.authentication.admit(call, endpoint.scope)
+        parts.accounts.admit(call)
         await endpoint.answer(parts, call, grant)
     except GatewayError as error:
         call.outcome = "refused" if error.status < 500 else "failed"

@@ -10,6 +10,7 @@ from polygraft.asgi_types import Receive, Scope, Send
 if TYPE_CHECKING:
     from serving.gateway.auth import Grant
     from serving.gateway.catalogue import Target
+    from serving.gateway.journal import Entry
     from serving.registry import EngineEntry
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -39,6 +40,7 @@ class Call:
         "duration",
         "endpoint",
         "engine",
+        "entry",
         "fallback",
         "first_token",
         "grant",
@@ -69,6 +71,7 @@ class Call:
         self.credential = b""
         self.content_length = 0
         self.grant: Grant | None = None
+        self.entry: Entry | None = None
         self.model = ""
         self.target: Target | None = None
         self.engine: EngineEntry | None = None

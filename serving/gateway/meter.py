@@ -1,36 +1,31 @@
 """Emits one usage record per request into a Redis stream, without a request ever waiting for it.
 
 Records wait in this process for a moment, then go to Redis in batches. While Redis is away they wait on, up to a
-bound; beyond it, and when the process ends, they go to the spool, and from there to Redis once it is back. A record
-may arrive twice; its `request_id` says so to the consumer.
+bound; beyond it, and when the process ends, they go to the spool, and from there to Redis once it is back. The records
+of a process that was killed are in its journal. A record may arrive twice; its `request_id` says so to the consumer.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import deque
+from contextlib import AbstractContextManager
 from itertools import islice
 
-import orjson
-import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from serving.gateway.call import Call
-from serving.gateway.metrics import USAGE_SPOOLED, USAGE_WAITING
+from serving.gateway.journal import Entry, Journal
+from serving.gateway.metrics import USAGE_RECOVERED, USAGE_SPOOLED, USAGE_UNCONFIRMED, USAGE_WAITING
 from serving.gateway.spool import Spool
+from serving.gateway.usage_stream import BATCH, UsageStream
 
 log = structlog.get_logger(__name__)
 
-STREAM = "polygraft:usage"
-# One call for a whole batch: a pipeline of XADDs costs this process ten times as much. The stream is never trimmed
-# here; the consumer deletes what it has stored.
-_APPEND = "for _, record in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'record', record) end"
-_BATCH = 500
 _GATHER_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
+_CONFIRM_SECONDS = 2.0
 _REPLAY_SECONDS = 30.0
-_SEND_SECONDS = 5.0
 # gunicorn gives cancelled tasks one second when it is stopped in a hurry.
 _FAREWELL_SECONDS = 0.5
 MAX_WAITING = 10_000
@@ -39,28 +34,30 @@ MAX_WAITING = 10_000
 class Meter:
     """The queue of records and the task that empties it."""
 
-    def __init__(self, client: redis.asyncio.Redis, spool: Spool) -> None:
-        self._client = client
+    def __init__(self, stream: UsageStream, spool: Spool, journal: Journal) -> None:
+        self._stream = stream
         self._spool = spool
-        self._waiting: deque[bytes] = deque()
+        self._journal = journal
+        self._waiting: deque[Entry] = deque()
         self._arrived = asyncio.Event()
-        self._next_replay = 0.0
+        self._next_confirm = self._next_replay = 0.0
         self._closed = False
 
-    def record(self, call: Call) -> None:
-        """Put a call that has ended on its department's account."""
+    def record(self, entry: Entry) -> None:
+        """Put a request that has ended on its department's account."""
+        self._waiting.append(entry)
         if self._closed:
             # A request that a server cut off after it had said goodbye.
-            self._write([_record(call)])
+            self._put_on_disk_at_once()
         else:
-            self._waiting.append(_record(call))
             self._arrived.set()
 
     async def run(self) -> None:
         """Move records to Redis until cancelled."""
         while True:
-            if not await self._empty():
-                self._next_replay = 0.0
+            # In this order: what a Redis has forgotten is found out before more is added to it.
+            if not (await self._confirm() and await self._empty()):
+                self._next_confirm = self._next_replay = 0.0
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             if time.monotonic() >= self._next_replay:
@@ -68,7 +65,7 @@ class Meter:
                 self._next_replay = time.monotonic() + _REPLAY_SECONDS
             self._arrived.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REPLAY_SECONDS):
+                async with asyncio.timeout(_CONFIRM_SECONDS):
                     await self._arrived.wait()
             await asyncio.sleep(_GATHER_SECONDS)
 
@@ -78,45 +75,66 @@ class Meter:
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await self._empty()
         self._closed = True
-        if self._waiting:
-            self._write(list(self._waiting))
-            self._waiting.clear()
+        self._put_on_disk_at_once()
+        self._journal.close()
 
     async def _empty(self) -> bool:
         """Send everything that waits; returns whether Redis took it."""
         while self._waiting:
-            batch = list(islice(self._waiting, _BATCH))
+            batch = list(islice(self._waiting, BATCH))
             try:
-                await self._send(batch)
+                await self._stream.append([entry.record() for entry in batch])
             except (RedisError, OSError) as error:
                 USAGE_WAITING.set(len(self._waiting))
                 if len(self._waiting) > MAX_WAITING:
                     log.warning("usage.spooled", records=len(self._waiting), reason=str(error))
-                    records = list(self._waiting)
-                    # On a thread, since a disk can be slow. What it does not take stays here.
-                    if await asyncio.to_thread(self._write, records):
-                        self._forget(len(records))
+                    await self._put_on_disk()
                 return False
             self._forget(len(batch))
         USAGE_WAITING.set(0)
         return True
 
+    async def _confirm(self) -> bool:
+        """See to it from time to time that what Redis took reaches the database; returns whether Redis answers."""
+        if self._stream.doubtful and time.monotonic() >= self._next_confirm:
+            try:
+                await self._stream.confirm()
+                USAGE_UNCONFIRMED.set(self._stream.unconfirmed)
+            except (RedisError, OSError) as error:
+                log.warning("usage.unconfirmed", reason=str(error))
+                return False
+            self._next_confirm = time.monotonic() + _CONFIRM_SECONDS
+        return True
+
     async def _replay(self) -> None:
-        """Bring back what lies on disk, from this process or another."""
+        """Bring back what lies on disk, from this process or another, and what killed processes have left."""
         try:
-            while True:
-                with self._spool.claim() as records:
-                    if records is None:
-                        return
-                    for start in range(0, len(records), _BATCH):
-                        await self._send(records[start : start + _BATCH])
-                    log.info("usage.replayed", records=len(records))
+            while (count := await self._bring_back(self._journal.claim_orphan())) is not None:
+                log.warning("usage.recovered", records=count)
+                USAGE_RECOVERED.inc(count)
+            while (count := await self._bring_back(self._spool.claim())) is not None:
+                log.info("usage.replayed", records=count)
         except (RedisError, OSError) as error:
             log.warning("usage.replay_failed", reason=str(error))
 
-    async def _send(self, records: list[bytes]) -> None:
-        async with asyncio.timeout(_SEND_SECONDS):
-            await self._client.eval(_APPEND, 1, STREAM, *records)
+    async def _bring_back(self, claim: AbstractContextManager[list[bytes] | None]) -> int | None:
+        """Send the records of a file to Redis; returns their number, None when there is no file."""
+        with claim as records:
+            if records is None:
+                return None
+            for start in range(0, len(records), BATCH):
+                await self._stream.append(records[start : start + BATCH])
+            return len(records)
+
+    async def _put_on_disk(self) -> None:
+        """Write what waits to the spool, on a thread, since a disk can be slow. What it does not take stays here."""
+        records = [entry.record() for entry in self._waiting]
+        if await asyncio.to_thread(self._write, records):
+            self._forget(len(records))
+
+    def _put_on_disk_at_once(self) -> None:
+        if self._waiting and self._write([entry.record() for entry in self._waiting]):
+            self._forget(len(self._waiting))
 
     def _write(self, records: list[bytes]) -> bool:
         """Put records on disk; returns whether they are there."""
@@ -130,35 +148,4 @@ class Meter:
 
     def _forget(self, count: int) -> None:
         for _ in range(count):
-            self._waiting.popleft()
-
-
-def _record(call: Call) -> bytes:
-    """The fields of `serving.models.UsageRecord`, with ids for relations and `at` in Unix seconds."""
-    grant, target, engine = call.grant, call.target, call.engine
-    assert grant is not None  # noqa: S101  # for the type checker: only authenticated requests are recorded
-    # What a caller made up may hold characters that a database refuses, and a whole batch with them.
-    asked = call.model if call.model.isprintable() else ""
-    return orjson.dumps(
-        {
-            "request_id": call.id,
-            "at": call.arrived_at,
-            "department_id": grant.department_id,
-            "key_id": grant.key_id,
-            "user_id": grant.user_id,
-            "endpoint": call.endpoint,
-            "model": target.name if target is not None else asked,
-            "base_model_id": target.base_model_id if target is not None else None,
-            "adapter_version_id": target.adapter_version_id if target is not None else None,
-            "engine_kind": engine.kind if engine is not None else "",
-            "engine_id": engine.id if engine is not None else None,
-            "outcome": call.outcome,
-            "status": call.status,
-            "streamed": call.streamed,
-            "prompt_tokens": call.prompt_tokens,
-            "cached_tokens": call.cached_tokens,
-            "completion_tokens": call.completion_tokens,
-            "first_token_ms": call.first_token_ms,
-            "duration_ms": call.duration * 1000,
-        }
-    )
+            self._waiting.popleft().free()

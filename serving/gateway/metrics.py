@@ -27,7 +27,13 @@ FIRST_TOKEN = Histogram(
 IN_FLIGHT = Gauge("polygraft_requests_in_flight", "Inference requests under way.", multiprocess_mode="livesum")
 RETRIES = Counter("polygraft_engine_retries", "Engines passed over before a first byte.", ["reason"])
 USAGE_WAITING = Gauge("polygraft_usage_records_waiting", "Usage records not yet in Redis.", multiprocess_mode="livesum")
+USAGE_UNCONFIRMED = Gauge(
+    "polygraft_usage_records_unconfirmed",
+    "Usage records in Redis, not in the database.",
+    multiprocess_mode="livesum",
+)
 USAGE_SPOOLED = Counter("polygraft_usage_records_spooled", "Usage records written to disk, Redis being away.")
+USAGE_RECOVERED = Counter("polygraft_usage_records_recovered", "Usage records that killed gateway processes had left.")
 
 
 def observe(call: Call) -> None:

@@ -16,10 +16,12 @@ from serving.gateway.auth import Authentication
 from serving.gateway.catalogue import Catalogue
 from serving.gateway.departure import Departures
 from serving.gateway.fleet import Fleet
+from serving.gateway.journal import Journal
 from serving.gateway.meter import Meter
 from serving.gateway.relay import Relay
 from serving.gateway.spool import Spool
 from serving.gateway.upstream import Pool
+from serving.gateway.usage_stream import UsageStream
 from serving.gateway.watch import Listener, watch
 
 log = structlog.get_logger(__name__)
@@ -36,8 +38,9 @@ class Parts:
         self.departures = Departures()
         self._redis = _redis_client()
         self.fleet = Fleet(self._redis)
-        self._meter = Meter(self._redis, Spool(conf.home / "spool"))
-        self.accounts = Accounts(self._meter, AccessLog(conf.log_format, conf.log_level))
+        journal = Journal(conf.home / "spool")
+        self._meter = Meter(UsageStream(self._redis), Spool(conf.home / "spool"), journal)
+        self.accounts = Accounts(journal, self._meter, AccessLog(conf.log_format, conf.log_level))
         self._pool = Pool(connect_timeout=conf.upstream_connect_timeout, idle_timeout=conf.upstream_idle_timeout)
         self.relay = Relay(self._pool, self.fleet)
         self._life: asyncio.Task[None] | None = None

@@ -30,6 +30,7 @@ from serving.registry import EngineEntry
 log = structlog.get_logger(__name__)
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_LARGEST_COUNT = 2**31 - 1  # of a column of the database
 _FAILED = "The engine failed while answering. Ask again."
 # Statuses with which an engine says "not me, not now": another engine may do better.
 _PASSED = {404: "not_loaded", 429: "overloaded", 503: "overloaded"}
@@ -61,6 +62,8 @@ class Relay:
         broken_off = False
         for engine in engines:
             call.engine = engine
+            if call.entry is not None:
+                call.entry.asked(call)
             request = request_bytes(call.endpoint, engine.address, engine.secret, body)
             self._fleet.enter(engine.id)
             connection = None
@@ -127,9 +130,13 @@ async def _pass_whole_on(call: Call, target: Target, connection: Connection) -> 
 
 async def _pass_stream_on(call: Call, wish: Wish, target: Target, connection: Connection) -> None:
     events = Events(engine_model=target.engine_model, asked=target.asked, show_usage=wish.show_usage)
+    usage = None
     try:
         while block := await connection.read():
             shown = events.feed(block)
+            if events.usage is not usage:
+                usage = events.usage
+                _count_tokens(call, usage)
             if events.content and call.first_token is None:
                 call.note_first_token()
             if shown:
@@ -137,7 +144,9 @@ async def _pass_stream_on(call: Call, wish: Wish, target: Target, connection: Co
     except EventTooLong:
         events.failed = True
     finally:
-        _count_tokens(call, events.usage, events=events.events)
+        if usage is None:
+            # What the engine would have counted is not known; the events are what is.
+            call.completion_tokens = events.events
     if events.failed or not events.done:
         raise EngineFailed(_FAILED)
     await end_stream(call)
@@ -157,19 +166,20 @@ async def _read_all(connection: Connection) -> bytes:
     return body if len(pieces) == 1 else b"".join(pieces)
 
 
-def _count_tokens(call: Call, usage: Any, *, events: int = 0) -> None:
-    """Take the engine's own count; of a stream that ended before it came, the events are what is known."""
+def _count_tokens(call: Call, usage: Any) -> None:
+    """Take the engine's own count, before the client has its whole answer: this process may be killed in between."""
     if not isinstance(usage, dict):
-        call.completion_tokens = events
         return
     details = usage.get("prompt_tokens_details")
     call.prompt_tokens = _number(usage.get("prompt_tokens"))
     call.completion_tokens = _number(usage.get("completion_tokens"))
     call.cached_tokens = _number(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    if call.entry is not None:
+        call.entry.counted(call)
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return min(value, _LARGEST_COUNT) if isinstance(value, int) and value > 0 else 0
 
 
 def _refusal(body: bytes, target: Target) -> EngineRefused:

@@ -15,6 +15,7 @@ class Outcome(models.TextChoices):
     REFUSED = "refused", "Refused"  # by the gateway or the engine, with a 4xx
     FAILED = "failed", "Failed"  # by the engine or the gateway
     ABORTED = "aborted", "Aborted"  # the client left
+    LOST = "lost", "Lost"  # the gateway process was killed before the request's end was on its account
 
 
 class UsageRecord(models.Model):
@@ -32,12 +33,14 @@ class UsageRecord(models.Model):
     engine_kind = models.CharField(max_length=16, blank=True)
     engine_id = models.UUIDField(null=True, blank=True)
     outcome = models.CharField(max_length=16, choices=Outcome)
-    status = models.PositiveIntegerField(help_text="HTTP status.")
+    status = models.PositiveIntegerField(help_text="HTTP status; 0 when it is not known.")
+    fallback = models.CharField(max_length=32, blank=True, help_text="Why another engine than the first one answered.")
     streamed = models.BooleanField(default=False)
     prompt_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     first_token_ms = models.FloatField(null=True, blank=True, help_text="From arrival to the first byte of content.")
+    queue_ms = models.FloatField(null=True, blank=True, help_text="Of that, what the request spent in the queue.")
     duration_ms = models.FloatField()
 
     class Meta:

@@ -90,3 +90,16 @@ def test_a_model_name_as_long_as_its_caller_liked_stops_nothing(cast: Cast) -> N
     emit(cast, "r-1", model="\0" + "a" * 5000, outcome="refused", status=404)
     usage_store()
     assert UsageRecord.objects.get().model == "a" * 200
+
+
+def test_an_event_that_the_database_refuses_stops_nothing(cast: Cast) -> None:
+    emit(cast, "r-1", status=-1)
+    emit(cast, "r-2")
+    usage_store()
+    assert [record.request_id for record in UsageRecord.objects.all()] == ["r-2"]
+
+
+def test_a_field_that_only_newer_gateways_know_is_no_trouble(cast: Cast) -> None:
+    emit(cast, "r-1", mood="cheerful")
+    usage_store()
+    assert UsageRecord.objects.count() == 1

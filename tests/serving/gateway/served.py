@@ -14,7 +14,7 @@ from fake_engine import FakeEngine, Fault
 from polygraft.live import Change, announce, redis_client
 from serving.engines.names import engine_adapter_name
 from serving.gateway.app import Gateway
-from serving.gateway.meter import STREAM
+from serving.gateway.usage_stream import STREAM
 from serving.registry import EngineEntry, engine_publish, engine_withdraw
 
 CHAT = "/v1/chat/completions"

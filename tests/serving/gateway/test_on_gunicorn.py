@@ -184,3 +184,17 @@ def test_a_stream_that_is_cut_off_at_the_end_is_on_the_account(production: Produ
     records = [record for record in usage_records() + spooled if record["model"] == "support-bot:2"]
     assert [(record["outcome"], record["status"]) for record in records] == [("aborted", 200)]
     assert records[0]["completion_tokens"] >= 1
+
+
+def test_a_stream_whose_gateway_is_killed_is_on_the_account(production: Production) -> None:
+    stream = production.open_stream()
+    workers = psutil.Process(production.process.pid).children()
+    for worker in workers:
+        worker.kill()
+    stream.close()
+    records = wait_until(
+        lambda: [record for record in usage_records() if record["model"] == "support-bot:2"],
+        seconds=20,
+        what="the new workers record what the killed ones owed",
+    )
+    assert [(record["outcome"], record["status"], record["streamed"]) for record in records] == [("lost", 0, True)]

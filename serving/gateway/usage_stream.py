@@ -1,0 +1,99 @@
+"""The Redis stream of usage records, as its writer sees it: what was appended is kept until the database has it.
+
+A Redis that comes back without its memory has lost what lay in the stream. It is written once more; the consumer
+knows records by their `request_id` and ignores those that it has.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import redis.asyncio
+import structlog
+
+log = structlog.get_logger(__name__)
+
+STREAM = "polygraft:usage"
+# One call for a whole batch: a pipeline of XADDs costs this process ten times as much. The stream is never trimmed
+# here; the consumer deletes what it has stored.
+_APPEND = """
+local id
+for _, record in ipairs(ARGV) do id = redis.call('XADD', KEYS[1], '*', 'record', record) end
+return id
+"""
+BATCH = 500
+_SEND_SECONDS = 5.0
+# Beyond it, the oldest are trusted to Redis alone: the database or its consumer has been away for long.
+_MAX_KEPT = 20_000
+
+
+class UsageStream:
+    """The stream, and the records that lie in it as far as is known, oldest first."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+        self._kept: deque[tuple[tuple[int, int], Sequence[bytes]]] = deque()
+        self._count = 0
+        self._run_id: str | None = None
+
+    async def append(self, records: Sequence[bytes]) -> None:
+        """Append a batch.
+
+        Raises:
+            RedisError, OSError: Redis has not taken it, or has and could not say so.
+        """
+        async with asyncio.timeout(_SEND_SECONDS):
+            last: Any = await self._client.eval(_APPEND, 1, STREAM, *records)
+        self._kept.append((_id(last), records))
+        self._count += len(records)
+        while self._count > _MAX_KEPT:
+            self._forget_oldest()
+
+    async def confirm(self) -> None:
+        """Forget what has reached the database; append again what a restarted Redis may have lost.
+
+        Raises:
+            RedisError, OSError: Redis is away.
+        """
+        async with asyncio.timeout(_SEND_SECONDS), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.info("server")
+            pipeline.xrange(STREAM, count=1)
+            server, entries = await pipeline.execute()
+        run_id: str = server["run_id"]
+        if self._run_id not in (None, run_id):
+            kept, self._kept, self._count = self._kept, deque(), 0
+            log.warning("usage.appended_again", records=sum(len(records) for _, records in kept))
+            while kept:
+                try:
+                    await self.append(kept[0][1])
+                except BaseException:
+                    self._kept.extend(kept)
+                    self._count = sum(len(records) for _, records in self._kept)
+                    raise
+                kept.popleft()
+        else:
+            # The consumer deletes entries once they are stored: what is older than the first one is safe.
+            first = _id(entries[0][0]) if entries else None
+            while self._kept and (first is None or self._kept[0][0] < first):
+                self._forget_oldest()
+        self._run_id = run_id
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether `confirm` has anything to find out."""
+        return self._run_id is None or bool(self._kept)
+
+    @property
+    def unconfirmed(self) -> int:
+        """The number of records that may not be in the database yet."""
+        return self._count
+
+    def _forget_oldest(self) -> None:
+        _, records = self._kept.popleft()
+        self._count -= len(records)
+
+
+def _id(text: bytes) -> tuple[int, int]:
+    milliseconds, _, number = text.partition(b"-")
+    return int(milliseconds), int(number)
