@@ -1,6 +1,7 @@
-"""Adds base models and says which departments may use them."""
+"""Adds base models, says which departments may use them and what their tokens cost."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
@@ -9,6 +10,7 @@ from django.db import transaction
 from polygraft.live import Change, announce
 from serving.adapters.base_spec import BaseSpec, UnsupportedBase
 from serving.models import BaseModel
+from serving.prices import FREE, Prices
 from tenants.audit import audit_record
 from tenants.models import Department, User
 
@@ -23,6 +25,7 @@ def base_model_create(
     hf_path: str = "",
     open_to_all: bool = True,
     departments: Iterable[Department] = (),
+    prices: Prices = FREE,
 ) -> BaseModel:
     """Add a base model.
 
@@ -42,12 +45,30 @@ def base_model_create(
     if problems:
         raise ValidationError(problems)
     model = BaseModel(name=name, source=source, gguf_path=gguf_path, hf_path=hf_path, open_to_all=open_to_all)
+    _put_prices(model, prices)
     model.full_clean()
     model.save()
     model.departments.set(departments)
     audit_record(action="base_model.create", target=name, by=by, source=source, gguf_path=gguf_path, hf_path=hf_path)
     transaction.on_commit(lambda: announce(Change.MODELS))
     return model
+
+
+@transaction.atomic
+def base_model_reprice(*, model: BaseModel, prices: Prices, by: User | None) -> None:
+    """Change what tokens cost from now on; what was used before keeps its cost.
+
+    Raises:
+        ValidationError: a price is negative or too large.
+    """
+    before = model.prices
+    _put_prices(model, prices)
+    model.full_clean()
+    model.save()
+    audit_record(
+        action="base_model.reprice", target=model.name, by=by, before=_as_words(before), after=_as_words(prices)
+    )
+    transaction.on_commit(lambda: announce(Change.MODELS))
 
 
 def base_spec(base_model: BaseModel) -> BaseSpec:
@@ -59,6 +80,14 @@ def base_spec(base_model: BaseModel) -> BaseSpec:
     if base_model.gguf_path:
         return BaseSpec.from_gguf(Path(base_model.gguf_path))
     return BaseSpec.from_hf(Path(base_model.hf_path))
+
+
+def _put_prices(model: BaseModel, prices: Prices) -> None:
+    model.prompt_price, model.cached_price, model.completion_price = prices.prompt, prices.cached, prices.completion
+
+
+def _as_words(prices: Prices) -> dict[str, str]:
+    return {kind: str(price.normalize()) for kind, price in asdict(prices).items()}
 
 
 def _read(field: str, path: str, read: Callable[[Path], BaseSpec], problems: dict[str, str]) -> BaseSpec | None:

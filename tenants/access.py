@@ -19,8 +19,10 @@ class Right(StrEnum):
     DEPARTMENT_VIEW = "department.view"
     DEPARTMENT_CREATE = "department.create"
     DEPARTMENT_CHANGE = "department.change"
+    DEPARTMENT_LIMIT = "department.limit"
     MEMBERS_MANAGE = "members.manage"
     KEYS_MANAGE = "keys.manage"
+    KEYS_LIMIT = "keys.limit"
     ADAPTERS_MANAGE = "adapters.manage"
     MODELS_TRY = "models.try"
     USAGE_VIEW = "usage.view"
@@ -34,8 +36,10 @@ DEPARTMENT_ROLES: dict[Right, frozenset[Role]] = {
     Right.DEPARTMENT_VIEW: VIEWERS,
     Right.DEPARTMENT_CREATE: NOBODY,
     Right.DEPARTMENT_CHANGE: OWNERS,
+    Right.DEPARTMENT_LIMIT: NOBODY,
     Right.MEMBERS_MANAGE: OWNERS,
     Right.KEYS_MANAGE: DEVELOPERS,
+    Right.KEYS_LIMIT: OWNERS,
     Right.ADAPTERS_MANAGE: DEVELOPERS,
     Right.MODELS_TRY: VIEWERS,
     Right.USAGE_VIEW: VIEWERS,

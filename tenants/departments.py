@@ -1,10 +1,13 @@
-"""Creates departments and says who belongs to them."""
+"""Creates departments, says who belongs to them and what they may use."""
+
+from typing import Any
 
 from django.db import transaction
 
 from polygraft.live import Change, announce
 from tenants.audit import audit_record
-from tenants.models import Department, Membership, Role, User
+from tenants.limits import limits_checked
+from tenants.models import Department, Membership, Platform, Role, User
 
 
 @transaction.atomic
@@ -35,6 +38,46 @@ def department_rename(*, department: Department, name: str, by: User | None) -> 
         before=before,
         after=name,
     )
+
+
+@transaction.atomic
+def department_limit(
+    *, department: Department, by: User | None, limits: dict[str, Any] | None = None, weight: int | None = None
+) -> None:
+    """Change what a department may use, or its weight against others; None leaves either as it is.
+
+    Gateways go by it within a second.
+
+    Raises:
+        django.core.exceptions.ValidationError: the weight or a limit is none, see `limits_checked`.
+    """
+    before = {"limits": department.limits, "weight": department.weight}
+    if limits is not None:
+        department.limits = limits_checked(limits)
+    if weight is not None:
+        department.weight = weight
+    department.full_clean()
+    department.save(update_fields=["limits", "weight"])
+    after = {"limits": department.limits, "weight": department.weight}
+    audit_record(
+        action="department.limit", target=department.slug, by=by, department=department, before=before, after=after
+    )
+    transaction.on_commit(lambda: announce(Change.GRANTS))
+
+
+@transaction.atomic
+def platform_limit(*, limits: dict[str, Any], by: User | None) -> Platform:
+    """Change what all departments together may use. Gateways go by it within a second.
+
+    Raises:
+        django.core.exceptions.ValidationError: a limit is none, see `limits_checked`.
+    """
+    platform = Platform.load()
+    before, platform.limits = platform.limits, limits_checked(limits, with_models=False)
+    platform.save(update_fields=["limits"])
+    audit_record(action="platform.limit", target="platform", by=by, before=before, after=platform.limits)
+    transaction.on_commit(lambda: announce(Change.GRANTS))
+    return platform
 
 
 @transaction.atomic

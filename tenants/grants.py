@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from tenants.access import Right, may
 from tenants.key_format import PREFIX, hash_key, is_well_formed
-from tenants.models import APIKey, Department, User
+from tenants.limits import Level, levels_of
+from tenants.models import APIKey, Department, Platform, User
 
 TICKET_PREFIX = "pgs_"
 TICKET_SECONDS = 600
@@ -21,6 +22,7 @@ class Grant:
     """A key's or a console ticket's entitlement.
 
     `models` and `scopes` are allow-lists, empty meaning everything; `ends_at` is None for a grant without an end.
+    `levels` are all the limits that its requests count against; `weight` is the department's against others.
     """
 
     department_id: int
@@ -32,6 +34,8 @@ class Grant:
     scopes: frozenset[str] = frozenset()
     networks: tuple[IPv4Network | IPv6Network, ...] = field(default=())
     ends_at: datetime | None = None
+    levels: tuple[Level, ...] = ()
+    weight: int = 100
 
 
 def grant_resolve(credential: str) -> Grant | None:
@@ -65,6 +69,8 @@ def _from_key(secret: str) -> Grant | None:
         scopes=frozenset(key.scopes),
         networks=tuple(ip_network(network, strict=False) for network in key.allowed_ips),
         ends_at=min(ends) if ends else None,
+        levels=(*_department_levels(key.department), *levels_of(f"key:{key.pk}", "API key", key.limits)),
+        weight=key.department.weight,
     )
 
 
@@ -85,4 +91,13 @@ def _from_ticket(ticket: str) -> Grant | None:
         cache_salt=department.cache_salt,
         user_id=user.pk,
         ends_at=datetime.fromtimestamp(ends_at, UTC),
+        levels=_department_levels(department),
+        weight=department.weight,
+    )
+
+
+def _department_levels(department: Department) -> tuple[Level, ...]:
+    return (
+        *levels_of("platform", "platform", Platform.load().limits),
+        *levels_of(f"department:{department.pk}", "department", department.limits),
     )

@@ -1,8 +1,9 @@
-"""Makes, rotates and revokes API keys."""
+"""Makes, limits, rotates and revokes API keys."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -10,6 +11,7 @@ from django.utils import timezone
 from polygraft.live import Change, announce
 from tenants.audit import audit_record
 from tenants.key_format import hash_key, key_hint, new_key
+from tenants.limits import limits_checked
 from tenants.models import APIKey, Department, User
 
 
@@ -30,11 +32,15 @@ def key_create(
     scopes: Sequence[str] = (),
     allowed_ips: Sequence[str] = (),
     expires_at: datetime | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> tuple[APIKey, str]:
     """Make a key for a department.
 
     Returns:
         The stored key and its secret, which exists nowhere else from now on.
+
+    Raises:
+        django.core.exceptions.ValidationError: a limit is none, see `limits_checked`.
     """
     secret = new_key()
     key = APIKey.objects.create(
@@ -46,6 +52,7 @@ def key_create(
         scopes=list(scopes),
         allowed_ips=list(allowed_ips),
         expires_at=expires_at,
+        limits=limits_checked(limits or {}),
         created_by=by,
     )
     audit_record(action="api_key.create", target=str(key), by=by, department=department, key_id=key.pk)
@@ -69,6 +76,7 @@ def key_rotate(*, key: APIKey, grace_seconds: int, by: User | None) -> tuple[API
         scopes=key.scopes,
         allowed_ips=key.allowed_ips,
         expires_at=key.expires_at,
+        limits=key.limits,
     )
     _end(key, timezone.now() + timedelta(seconds=grace_seconds))
     audit_record(
@@ -81,6 +89,27 @@ def key_rotate(*, key: APIKey, grace_seconds: int, by: User | None) -> tuple[API
         grace_seconds=grace_seconds,
     )
     return replacement, secret
+
+
+@transaction.atomic
+def key_limit(*, key: APIKey, limits: dict[str, Any], by: User | None) -> None:
+    """Change what a key may use. Gateways go by it within a second.
+
+    Raises:
+        django.core.exceptions.ValidationError: a limit is none, see `limits_checked`.
+    """
+    before, key.limits = key.limits, limits_checked(limits)
+    key.save(update_fields=["limits"])
+    audit_record(
+        action="api_key.limit",
+        target=str(key),
+        by=by,
+        department=key.department,
+        key_id=key.pk,
+        before=before,
+        after=key.limits,
+    )
+    transaction.on_commit(lambda: announce(Change.GRANTS))
 
 
 @transaction.atomic

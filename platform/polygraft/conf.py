@@ -72,6 +72,11 @@ class Config(BaseSettings):
     )
     max_request_bytes: int = Field(default=10 * MIB, ge=1, description="Largest body of any other request, in bytes.")
     max_lora_rank: int = Field(default=64, ge=1, le=512, description="Largest LoRA rank that intake accepts.")
+    currency: str = Field(
+        default="USD",
+        pattern=r"^[A-Z]{3}$",
+        description="Currency of base models' prices, of costs and of limits on money, as three letters (ISO 4217).",
+    )
     node_name: str = Field(
         default_factory=socket.gethostname,
         description="Name of this machine as a node; also its direct queue.",

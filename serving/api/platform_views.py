@@ -13,13 +13,14 @@ from rest_framework.serializers import BaseSerializer
 from polygraft.live import redis_client
 from serving.api.serializers import (
     BaseModelAdminSerializer,
+    BaseModelPricesSerializer,
     BaseModelSerializer,
     DeploymentScaleSerializer,
     DeploymentSerializer,
     EngineSerializer,
     NodeSerializer,
 )
-from serving.base_models import base_model_create
+from serving.base_models import base_model_create, base_model_reprice
 from serving.deployments import deployment_create, deployment_delete, deployment_scale
 from serving.engines.kinds import EngineKind
 from serving.models import BaseModel, Deployment, Engine, Node
@@ -50,6 +51,28 @@ class BaseModelList(PlatformView, generics.ListAPIView[BaseModel]):
         data.is_valid(raise_exception=True)
         model = base_model_create(**data.validated_data, by=self.person)
         return Response(BaseModelAdminSerializer(model).data, status=status.HTTP_201_CREATED)
+
+
+class BaseModelDetail(PlatformView):
+    """One base model."""
+
+    rights = {"PATCH": Right.PLATFORM_MANAGE}
+
+    @extend_schema(responses=BaseModelAdminSerializer)
+    def get(self, request: Request, name: str) -> Response:
+        """Read a base model."""
+        model = get_object_or_404(BaseModel.objects.visible_to(self.person), name=name)
+        serializer = BaseModelAdminSerializer if may(self.person, Right.PLATFORM_VIEW) else BaseModelSerializer
+        return Response(serializer(model).data)
+
+    @extend_schema(request=BaseModelPricesSerializer, responses=BaseModelAdminSerializer)
+    def patch(self, request: Request, name: str) -> Response:
+        """Change what its tokens cost, from now on."""
+        model = get_object_or_404(BaseModel, name=name)
+        data = BaseModelPricesSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        base_model_reprice(model=model, prices=data.validated_data["prices"], by=self.person)
+        return Response(BaseModelAdminSerializer(model).data)
 
 
 class DeploymentList(PlatformView, generics.ListAPIView[Deployment]):

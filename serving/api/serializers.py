@@ -1,20 +1,41 @@
 """The management API's representation of base models, adapters, deployments, engines, nodes, events."""
 
+from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
 from serving.engines.kinds import EngineKind
 from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, PlatformEvent
+from serving.prices import Prices
 from tenants.models import Department
+
+
+def _price(**options: Any) -> serializers.DecimalField:
+    return serializers.DecimalField(max_digits=12, decimal_places=6, min_value=Decimal(0), **options)
+
+
+class PricesSerializer(serializers.Serializer[Any]):
+    """What a million tokens cost, in the platform's currency."""
+
+    prompt = _price()
+    cached = _price(required=False, help_text="Of prompt tokens that were in the prefix cache; left out: as `prompt`.")
+    completion = _price()
+
+    def to_internal_value(self, data: Any) -> Any:
+        """The three prices."""
+        fields = super().to_internal_value(data)
+        return Prices(**{"cached": fields["prompt"], **fields})
 
 
 class BaseModelSerializer(serializers.ModelSerializer[BaseModel]):
     """A base model as everyone sees it; paths are for admins (`BaseModelAdminSerializer`)."""
 
+    prices = PricesSerializer(read_only=True)
+
     class Meta:
         model = BaseModel
-        fields = ["name", "source", "created_at"]
+        fields = ["name", "source", "prices", "created_at"]
 
 
 class BaseModelAdminSerializer(serializers.ModelSerializer[BaseModel]):
@@ -23,10 +44,17 @@ class BaseModelAdminSerializer(serializers.ModelSerializer[BaseModel]):
     departments = serializers.SlugRelatedField(
         slug_field="slug", many=True, queryset=Department.objects.all(), required=False
     )
+    prices = PricesSerializer(required=False)
 
     class Meta:
         model = BaseModel
-        fields = ["name", "source", "gguf_path", "hf_path", "open_to_all", "departments", "created_at"]
+        fields = ["name", "source", "gguf_path", "hf_path", "open_to_all", "departments", "prices", "created_at"]
+
+
+class BaseModelPricesSerializer(serializers.Serializer[Any]):
+    """What may change of a base model."""
+
+    prices = PricesSerializer()
 
 
 class VersionSerializer(serializers.ModelSerializer[AdapterVersion]):

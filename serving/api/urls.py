@@ -8,6 +8,7 @@ _ADAPTERS = "departments/<str:slug>/adapters"
 
 urlpatterns = [
     path("base-models", platform_views.BaseModelList.as_view(), name="api-base-models"),
+    path("base-models/<str:name>", platform_views.BaseModelDetail.as_view(), name="api-base-model"),
     path("deployments", platform_views.DeploymentList.as_view(), name="api-deployments"),
     path("deployments/<int:pk>", platform_views.DeploymentDetail.as_view(), name="api-deployment"),
     path("engines", platform_views.EngineList.as_view(), name="api-engines"),

@@ -23,6 +23,7 @@ from serving.gateway.database import in_database
 from serving.gateway.errors import ModelNotFound, ModelNotReady
 from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
 from serving.placements import department_tier
+from serving.prices import FREE, Prices
 from serving.tiers import Tier
 
 _PLATFORM = "polygraft"
@@ -34,7 +35,8 @@ class Target:
     """What a request is to be answered by.
 
     `asked` is the caller's name for it, `name` the resolved one (`support-bot:3`), `engine_model` the engine's;
-    `tier` says which kind of engine is asked first.
+    `tier` says which kind of engine is asked first,
+    `prices` are its base model's.
     """
 
     asked: str
@@ -43,6 +45,7 @@ class Target:
     base_model_id: int
     adapter_version_id: int | None = None
     tier: Tier = Tier.STANDARD
+    prices: Prices = FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ def _read_shelf(department_id: int, department: str) -> Shelf:
     shelf = Shelf()
     tier = department_tier(department_id)
     for base in BaseModel.objects.granted_to(department_id):
-        target = Target(base.name, base.name, base.name, base.pk, tier=tier)
+        target = Target(base.name, base.name, base.name, base.pk, tier=tier, prices=base.prices)
         shelf.offers[base.name] = Offer((target,), (1,), int(base.created_at.timestamp()), _PLATFORM)
     adapters = (
         Adapter.objects.alive()
@@ -198,4 +201,5 @@ def _target(asked: str, adapter: Adapter, version: AdapterVersion) -> Target:
         base_model_id=adapter.base_model_id,
         adapter_version_id=version.pk,
         tier=adapter.tier,
+        prices=adapter.base_model.prices,
     )

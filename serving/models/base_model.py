@@ -1,17 +1,29 @@
 """Weights that adapters attach to."""
 
-from typing import Self
+from decimal import Decimal
+from typing import Any, Self
 
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
+from serving.prices import Prices
 from tenants.models import Department, User
 
 model_name_validator = RegexValidator(
     r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
     "Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, with a letter or digit at both ends.",
 )
+
+
+def _price_field(what: str) -> "models.DecimalField[Any, Any]":
+    return models.DecimalField(
+        max_digits=12,
+        decimal_places=6,
+        default=Decimal(0),
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=f"Of a million {what}, in the platform's currency.",
+    )
 
 
 class BaseModelQuerySet(models.QuerySet["BaseModel"]):
@@ -50,6 +62,9 @@ class BaseModel(models.Model):
     departments = models.ManyToManyField(
         Department, blank=True, related_name="base_models", help_text="Who may use it, when not open to all."
     )
+    prompt_price = _price_field("prompt tokens")
+    cached_price = _price_field("prompt tokens that were in the prefix cache")
+    completion_price = _price_field("completion tokens")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = BaseModelQuerySet.as_manager()
@@ -59,3 +74,8 @@ class BaseModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def prices(self) -> Prices:
+        """What its tokens cost, and those of every adapter on it."""
+        return Prices(self.prompt_price, self.cached_price, self.completion_price)

@@ -1,12 +1,22 @@
 """The management API's representation of departments, members, keys and audit events."""
 
 from ipaddress import ip_network
+from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from rest_framework import serializers
 
 from tenants.keys import Scope
+from tenants.limits import limits_checked
 from tenants.models import APIKey, AuditEvent, Department, Membership, Role, User
+
+
+def _limits_checked(value: object, *, with_models: bool = True) -> object:
+    try:
+        return limits_checked(value, with_models=with_models)
+    except ValidationError as error:
+        raise serializers.ValidationError(error.message_dict) from None
 
 
 class DepartmentSerializer(serializers.ModelSerializer[Department]):
@@ -14,13 +24,37 @@ class DepartmentSerializer(serializers.ModelSerializer[Department]):
 
     class Meta:
         model = Department
-        fields = ["slug", "name", "created_at"]
+        fields = ["slug", "name", "limits", "weight", "created_at"]
+        read_only_fields = ["limits", "weight"]
 
 
 class DepartmentChangeSerializer(serializers.Serializer[Department]):
     """What may change of a department."""
 
-    name = serializers.CharField(max_length=100)
+    name = serializers.CharField(max_length=100, required=False)
+    limits = serializers.JSONField(required=False, help_text="Replaces all its limits. For admins.")
+    weight = serializers.IntegerField(
+        required=False, min_value=1, max_value=10_000, help_text="Its share of a busy engine. For admins."
+    )
+
+    def validate_limits(self, value: object) -> object:
+        """Limits are what `tenants.limits` knows."""
+        return _limits_checked(value)
+
+
+class PlatformLimitsSerializer(serializers.Serializer[Any]):
+    """The limits of all departments together; what is left out or null is not limited."""
+
+    requests_per_minute = serializers.IntegerField(required=False, allow_null=True)
+    tokens_per_minute = serializers.IntegerField(required=False, allow_null=True)
+    concurrent_requests = serializers.IntegerField(required=False, allow_null=True)
+    tokens_per_day = serializers.IntegerField(required=False, allow_null=True)
+    tokens_per_month = serializers.IntegerField(required=False, allow_null=True)
+    money_per_month = serializers.DecimalField(max_digits=20, decimal_places=6, required=False, allow_null=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """The limits, checked as all limits are."""
+        return _limits_checked(data, with_models=False)
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):
@@ -56,6 +90,7 @@ class KeySerializer(serializers.ModelSerializer[APIKey]):
             "models",
             "scopes",
             "allowed_ips",
+            "limits",
             "expires_at",
             "revoked_at",
             "created_at",
@@ -70,6 +105,11 @@ class KeyCreateSerializer(serializers.Serializer[APIKey]):
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=[s.value for s in Scope]), default=list)
     allowed_ips = serializers.ListField(child=serializers.CharField(max_length=50), default=list, max_length=100)
     expires_at = serializers.DateTimeField(default=None, allow_null=True)
+    limits = serializers.JSONField(default=dict, help_text='What it may use, such as {"requests_per_minute": 600}.')
+
+    def validate_limits(self, value: object) -> object:
+        """Limits are what `tenants.limits` knows."""
+        return _limits_checked(value)
 
     def validate_allowed_ips(self, value: list[str]) -> list[str]:
         """Accept addresses and networks in CIDR notation."""
@@ -93,6 +133,16 @@ class KeyCreateSerializer(serializers.Serializer[APIKey]):
         if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
             raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such field."))
         return super().to_internal_value(data)
+
+
+class KeyLimitSerializer(serializers.Serializer[APIKey]):
+    """What may change of a key."""
+
+    limits = serializers.JSONField(help_text="Replaces all its limits.")
+
+    def validate_limits(self, value: object) -> object:
+        """Limits are what `tenants.limits` knows."""
+        return _limits_checked(value)
 
 
 class KeyWithSecretSerializer(KeySerializer):

@@ -12,5 +12,6 @@ urlpatterns = [
     path("departments/<str:slug>/keys", views.KeyList.as_view(), name="api-keys"),
     path("departments/<str:slug>/keys/<int:pk>", views.KeyDetail.as_view(), name="api-key"),
     path("departments/<str:slug>/keys/<int:pk>/rotate", views.KeyRotation.as_view(), name="api-key-rotate"),
+    path("limits", views.PlatformLimits.as_view(), name="api-limits"),
     path("audit", views.AuditList.as_view(), name="api-audit"),
 ]

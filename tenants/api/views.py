@@ -1,4 +1,4 @@
-"""The management API's views of departments, members, keys and the audit."""
+"""The management API's views of departments, members, keys, limits and the audit."""
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
@@ -8,22 +8,31 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from polygraft.api.problems import Conflict
-from tenants.access import Right
+from tenants.access import Right, require
 from tenants.api.scoping import DepartmentView, PlatformView
 from tenants.api.serializers import (
     AuditEventSerializer,
     DepartmentChangeSerializer,
     DepartmentSerializer,
     KeyCreateSerializer,
+    KeyLimitSerializer,
     KeyRotateSerializer,
     KeySerializer,
     KeyWithSecretSerializer,
     MembershipSerializer,
     MembershipWriteSerializer,
+    PlatformLimitsSerializer,
 )
-from tenants.departments import department_create, department_rename, membership_remove, membership_set
-from tenants.keys import key_create, key_revoke, key_rotate
-from tenants.models import APIKey, AuditEvent, Department, Membership, Role
+from tenants.departments import (
+    department_create,
+    department_limit,
+    department_rename,
+    membership_remove,
+    membership_set,
+    platform_limit,
+)
+from tenants.keys import key_create, key_limit, key_revoke, key_rotate
+from tenants.models import APIKey, AuditEvent, Department, Membership, Platform, Role
 
 
 class DepartmentList(PlatformView, generics.ListAPIView[Department]):
@@ -59,10 +68,16 @@ class DepartmentDetail(DepartmentView):
 
     @extend_schema(request=DepartmentChangeSerializer, responses=DepartmentSerializer)
     def patch(self, request: Request, slug: str) -> Response:
-        """Rename a department."""
+        """Rename a department; admins also change its limits and its weight."""
         data = DepartmentChangeSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        department_rename(department=self.department, name=data.validated_data["name"], by=self.person)
+        change = dict(data.validated_data)
+        name = change.pop("name", None)
+        if change:
+            require(self.person, Right.DEPARTMENT_LIMIT, self.department)
+            department_limit(department=self.department, by=self.person, **change)
+        if name is not None:
+            department_rename(department=self.department, name=name, by=self.person)
         return Response(DepartmentSerializer(self.department).data)
 
 
@@ -129,12 +144,21 @@ class KeyList(DepartmentView, generics.ListAPIView[APIKey]):
 class KeyDetail(DepartmentView):
     """One key."""
 
-    rights = {"GET": Right.DEPARTMENT_VIEW, "DELETE": Right.KEYS_MANAGE}
+    rights = {"GET": Right.DEPARTMENT_VIEW, "PATCH": Right.KEYS_LIMIT, "DELETE": Right.KEYS_MANAGE}
 
     @extend_schema(responses=KeySerializer)
     def get(self, request: Request, slug: str, pk: int) -> Response:
         """Read a key, without its secret."""
         return Response(KeySerializer(get_object_or_404(self.department.api_keys, pk=pk)).data)
+
+    @extend_schema(request=KeyLimitSerializer, responses=KeySerializer)
+    def patch(self, request: Request, slug: str, pk: int) -> Response:
+        """Change what a key may use. It is in force within a second."""
+        key = get_object_or_404(self.department.api_keys, pk=pk)
+        data = KeyLimitSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        key_limit(key=key, limits=data.validated_data["limits"], by=self.person)
+        return Response(KeySerializer(key).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, slug: str, pk: int) -> Response:
@@ -159,6 +183,24 @@ class KeyRotation(DepartmentView):
         except ValueError as error:
             raise Conflict(str(error)) from error
         return Response({**KeySerializer(replacement).data, "key": secret}, status=status.HTTP_201_CREATED)
+
+
+class PlatformLimits(PlatformView):
+    """What all departments together may use."""
+
+    rights = {"GET": Right.PLATFORM_VIEW, "PUT": Right.PLATFORM_MANAGE}
+
+    @extend_schema(responses=PlatformLimitsSerializer)
+    def get(self, request: Request) -> Response:
+        """Read the platform's limits."""
+        return Response(Platform.load().limits)
+
+    @extend_schema(request=PlatformLimitsSerializer, responses=PlatformLimitsSerializer)
+    def put(self, request: Request) -> Response:
+        """Replace the platform's limits. They are in force within a second."""
+        data = PlatformLimitsSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        return Response(platform_limit(limits=data.validated_data, by=self.person).limits)
 
 
 class AuditList(PlatformView, generics.ListAPIView[AuditEvent]):

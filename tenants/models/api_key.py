@@ -37,6 +37,7 @@ class APIKey(models.Model):
     allowed_ips = models.JSONField(
         default=list, blank=True, help_text="Networks that the key may be used from; empty: any."
     )
+    limits = models.JSONField(default=dict, blank=True, help_text="What it may use, see `tenants.limits`.")
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

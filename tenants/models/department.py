@@ -4,7 +4,7 @@ import secrets
 from typing import Self
 
 from django.conf import settings
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
 from tenants.models.user import User
@@ -47,6 +47,12 @@ class Department(models.Model):
     placement = models.CharField(max_length=16, choices=Placement, default=Placement.AUTO)
     promoted_at = models.DateTimeField(
         null=True, blank=True, help_text="Since when its calls to base models go to vLLM first, under `auto`."
+    )
+    limits = models.JSONField(default=dict, blank=True, help_text="What it may use, see `tenants.limits`.")
+    weight = models.PositiveIntegerField(
+        default=100,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
+        help_text="Its share of an engine that several departments want at once, in proportion to theirs.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

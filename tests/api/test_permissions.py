@@ -43,12 +43,14 @@ ROWS = [
     Row("post", "departments", ADMINS, 201, {"slug": "sales", "name": "Sales"}),
     Row("get", "departments/{support}", EVERYONE),
     Row("patch", "departments/{support}", OWNERS, 200, {"name": "Customer support"}),
+    Row("patch", "departments/{support}", ADMINS, 200, {"limits": {"requests_per_minute": 9}, "weight": 300}),
     Row("get", "departments/{support}/members", EVERYONE),
     Row("post", "departments/{support}/members", OWNERS, 201, {"username": "lena", "role": "viewer"}),
     Row("delete", "departments/{support}/members/vera", OWNERS, 204),
     Row("get", "departments/{support}/keys", EVERYONE),
     Row("post", "departments/{support}/keys", DEVELOPERS, 201, {"name": "new"}),
     Row("get", "departments/{support}/keys/{key}", EVERYONE),
+    Row("patch", "departments/{support}/keys/{key}", OWNERS, 200, {"limits": {"requests_per_minute": 9}}),
     Row("delete", "departments/{support}/keys/{key}", DEVELOPERS, 204),
     Row("post", "departments/{support}/keys/{key}/rotate", DEVELOPERS, 201, {"grace_seconds": 60}),
     Row("get", "departments/{support}/adapters", EVERYONE),
@@ -58,9 +60,13 @@ ROWS = [
     Row("put", "departments/{support}/adapters/support-bot/rollout", DEVELOPERS, 200, {"versions": {"2": 100}}),
     Row("get", "usage?department={support}", EVERYONE),
     Row("get", "usage", ANYBODY),
+    Row("get", "limits", READERS),
+    Row("put", "limits", ADMINS, 200, {"requests_per_minute": 9}),
     Row("get", "audit", ANYBODY),
     Row("get", "base-models", ANYBODY),
     Row("post", "base-models", ADMINS, 201, {"name": "other", "gguf_path": "{gguf}"}),
+    Row("get", "base-models/smollm2", ANYBODY),
+    Row("patch", "base-models/smollm2", ADMINS, 200, {"prices": {"prompt": "0.15", "completion": "0.6"}}),
     Row("get", "deployments", READERS),
     Row("post", "deployments", ADMINS, 201, {"base_model": "smollm2", "engine_kind": "llamacpp"}),
     Row("get", "deployments/{deployment}", READERS),
@@ -116,7 +122,12 @@ def test_an_endpoint_lets_in_whom_the_table_says(row: Row, person: str, cast: Ca
 def test_the_table_has_every_endpoint_of_the_management_api() -> None:
     listed = {(row.method, row.path.split("?")[0]) for row in ROWS}
     in_table = {
-        (method, path.replace("support-bot", "<str:name>").replace("members/vera", "members/<str:username>"))
+        (
+            method,
+            path.replace("support-bot", "<str:name>")
+            .replace("members/vera", "members/<str:username>")
+            .replace("smollm2", "<str:name>"),
+        )
         for method, path in listed
     }
     in_table = {
