@@ -5,6 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from polygraft.live import Change, announce
 from serving.background import reconciliation_request
 from serving.engines.kinds import EngineKind
 from serving.engines.options import option_problems
@@ -33,6 +34,7 @@ def deployment_create(
     deployment.save()
     audit_record(action="deployment.create", target=str(deployment), by=by, replicas=replicas, options=options)
     transaction.on_commit(reconciliation_request)
+    transaction.on_commit(lambda: announce(Change.MODELS))
     return deployment
 
 
@@ -44,6 +46,7 @@ def deployment_scale(*, deployment: Deployment, replicas: int, by: User | None) 
     deployment.save(update_fields=["replicas"])
     audit_record(action="deployment.scale", target=str(deployment), by=by, before=before, after=replicas)
     transaction.on_commit(reconciliation_request)
+    transaction.on_commit(lambda: announce(Change.MODELS))
 
 
 @transaction.atomic
@@ -57,3 +60,4 @@ def deployment_delete(*, deployment: Deployment, by: User | None) -> None:
         raise ValidationError("Engines of this deployment still run. Scale it to 0 and wait until they have stopped.")
     audit_record(action="deployment.delete", target=str(deployment), by=by)
     deployment.delete()
+    transaction.on_commit(lambda: announce(Change.MODELS))

@@ -10,14 +10,15 @@ import redis
 ENGINES_KEY = "polygraft:engines"
 NODES_KEY = "polygraft:nodes"
 # An entry that has not been renewed for so long describes something dead.
-STALE_SECONDS = 15.0
+STALE_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
 class EngineEntry:
     """A living engine, as the agent of its node knows it.
 
-    `resident` holds the names under which the engine has adapters loaded (`serving.engines.names`);
+    `resident` holds the names under which the engine has adapters loaded (`serving.engines.names`), `residency` the
+    policy by which it gets them: unless that is `eager`, an adapter that is asked for comes within seconds;
     `secret` is the engine's own bearer token; `seen_at` is in Unix seconds.
     """
 
@@ -30,6 +31,7 @@ class EngineEntry:
     secret: str
     state: str
     resident: frozenset[str] = frozenset()
+    residency: str = "eager"
     seen_at: float = 0.0
 
 
@@ -41,6 +43,11 @@ class NodeEntry:
     address: str
     facts: dict[str, Any]
     seen_at: float = 0.0
+
+
+def asked_key(engine_id: str) -> str:
+    """Where gateways note when each adapter was last asked for at an engine: a sorted set of names by Unix seconds."""
+    return f"polygraft:asked:{engine_id}"
 
 
 def engine_publish(client: redis.Redis, entry: EngineEntry) -> None:

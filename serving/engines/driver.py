@@ -70,5 +70,12 @@ class Driver(Protocol):
             EngineError: the engine refused.
         """
 
+    def loaded_adapters(self, engine: EngineProcess) -> set[str]:
+        """The names of the adapters that the engine says it has loaded.
+
+        Raises:
+            EngineError: it does not say.
+        """
+
     def stop(self, engine: EngineProcess) -> None:
         """Ask the process to finish what it is doing and end; returns at once."""

@@ -1,8 +1,11 @@
 """What vLLM and the llama.cpp host have in common over HTTP: a probe, and loading and unloading of adapters."""
 
+from functools import cache
+
 import httpx
 
 from serving.engines.driver import EngineError
+from serving.engines.names import is_adapter_name
 from serving.engines.process import EngineProcess
 
 PROBE_SECONDS = 20.0
@@ -32,14 +35,36 @@ def unload(engine: EngineProcess, name: str) -> None:
         raise EngineError(f"The engine kept the adapter, with {answer.status_code}: {answer.text[:500]}")
 
 
-def _post(engine: EngineProcess, path: str, body: dict[str, object], seconds: float) -> httpx.Response:
+def loaded_adapters(engine: EngineProcess) -> set[str]:
+    """The adapters that the engine lists, see `Driver.loaded_adapters`."""
+    answer = _ask(engine, "GET", "/v1/models", None, PROBE_SECONDS)
     try:
-        return httpx.post(
+        names = {str(model["id"]) for model in answer.json()["data"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"The engine's list of models was answered with {answer.status_code}.") from error
+    return {name for name in names if is_adapter_name(name)}
+
+
+def _post(engine: EngineProcess, path: str, body: dict[str, object], seconds: float) -> httpx.Response:
+    return _ask(engine, "POST", path, body, seconds)
+
+
+def _ask(
+    engine: EngineProcess, method: str, path: str, body: dict[str, object] | None, seconds: float
+) -> httpx.Response:
+    try:
+        return _client().request(
+            method,
             f"http://{engine.address}{path}",
             json=body,
             headers={"Authorization": f"Bearer {engine.secret}"},
             timeout=seconds,
-            trust_env=False,
         )
     except httpx.HTTPError as error:
         raise EngineError(f"The engine did not answer {path}: {error!r}") from error
+
+
+@cache
+def _client() -> httpx.Client:
+    # Making one takes longer than what it is asked to do here. Nothing is kept alive, as engines come and go.
+    return httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))

@@ -1,7 +1,6 @@
 """Keeps one node's engines as the database wishes them; the only place that knows both drivers and models."""
 
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +17,15 @@ from serving.engines.driver import AdapterFiles, Driver, EngineError, EngineSpec
 from serving.engines.drivers import DRIVERS
 from serving.engines.facts import node_facts
 from serving.engines.kinds import EngineKind
-from serving.engines.names import digest_of, engine_adapter_name
+from serving.engines.names import digest_of
 from serving.engines.process import EngineProcess
-from serving.models import AdapterVersion, Engine, EngineState, Node, VersionState
+from serving.models import AdapterVersion, Engine, EngineState, Node, Residency
 from serving.registry import EngineEntry, NodeEntry, engine_publish, engine_withdraw, node_publish, node_withdraw
+from serving.residency import Wish, asked_take, residency_wish
 
 _DRAIN_SECONDS = 30.0
 _REFUSED_AGAIN_AFTER_SECONDS = 30.0
+_LOOK_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ class _Running:
     started_at: float = field(default_factory=time.monotonic)
     draining_since: float | None = None
     resident: set[str] = field(default_factory=set)
+    looked_at: float = float("-inf")
     # Every name that it was ever given: vLLM reads an adapter again that it had evicted, and dies if it has gone.
     given: set[str] = field(default_factory=set)
     # Adapter name → when the engine refused it; tried again later, since it may have been short of memory.
@@ -55,6 +57,7 @@ class Supervisor:
     def __init__(self, node_name: str, client: redis.Redis) -> None:
         self._client = client
         self._running: dict[str, _Running] = {}
+        self._wishes: dict[int, Wish] = {}
         self._copies = NodeCopies(config().home / "node" / "adapters")
         self._node, _ = Node.objects.update_or_create(
             name=node_name,
@@ -70,6 +73,7 @@ class Supervisor:
         node = self._node
         node_publish(self._client, NodeEntry(name=node.name, address=node.address, facts=node.facts))
         Node.objects.filter(pk=node.pk).update(last_seen_at=timezone.now())
+        self._wishes.clear()
         engines = Engine.objects.living().filter(node=node).select_related("deployment__base_model")
         for engine in engines:
             self._step(engine)
@@ -154,28 +158,51 @@ class Supervisor:
 
     def _fill(self, engine: Engine, running: _Running) -> None:
         """Load what this engine should hold and does not, and unload what it should not hold."""
-        wanted: dict[str, list[AdapterVersion]] = defaultdict(list)  # identical bytes have one name
-        for version in (
-            AdapterVersion.objects.wanted_on_engines(engine.deployment.base_model_id)
-            .select_related("adapter__department", "adapter__base_model")
-            .order_by("pk")
-        ):
-            wanted[engine_adapter_name(version.digest)].append(version)
-        for name in running.resident - wanted.keys():
-            running.driver.unload_adapter(running.process, name)
+        wish = self._wish(engine)
+        self._look_at_residents(engine, running)
+        asked: dict[str, float] = {}
+        if wish.residency is not Residency.EAGER:
+            asked = asked_take(self._client, str(engine.pk), keep=2 * wish.slots)
+        wanted = wish.names(asked=asked, resident=running.resident)
+        for name in running.resident.difference(wanted):
+            # Out of routing first, so that no request comes for what is just leaving.
             running.resident.discard(name)
             self._announce_residency(engine, running)
-        for name, versions in wanted.items():
+            running.driver.unload_adapter(running.process, name)
+        for name in wanted:
             if name not in running.resident and not running.refused_lately(name):
-                self._load(engine, running, name, versions)
-            if name in running.resident:
-                for version in versions:
-                    if version.state == VersionState.VALIDATING:
-                        version_make_ready(version)
+                self._load(engine, running, name, wish.validating.get(name, []))
+        for name in wish.validating.keys() & running.resident:
+            for version in AdapterVersion.objects.select_related("adapter__department").filter(
+                pk__in=wish.validating[name]
+            ):
+                version_make_ready(version)
 
-    def _load(self, engine: Engine, running: _Running, name: str, versions: list[AdapterVersion]) -> None:
-        version = versions[0]
-        files = self._copies.fetch(version.digest, version.adapter.base_model.name)
+    def _wish(self, engine: Engine) -> Wish:
+        """What the engine should hold by the database, read once a tick for all engines of a deployment."""
+        if engine.deployment_id not in self._wishes:
+            self._wishes[engine.deployment_id] = residency_wish(engine.deployment)
+        return self._wishes[engine.deployment_id]
+
+    def _look_at_residents(self, engine: Engine, running: _Running) -> None:
+        """Ask the engine now and then what it holds, rather than trust what it was told to load."""
+        if time.monotonic() - running.looked_at < _LOOK_SECONDS:
+            return
+        running.looked_at = time.monotonic()
+        try:
+            held = running.driver.loaded_adapters(running.process)
+        except EngineError as error:
+            log.warning("engine does not say what it holds", engine=str(engine.pk), reason=str(error))
+            return
+        if held != running.resident:
+            if running.resident:
+                log.warning("engine holds other adapters than it was given", engine=str(engine.pk), held=len(held))
+            running.resident = held
+            running.given |= held
+            self._announce_residency(engine, running)
+
+    def _load(self, engine: Engine, running: _Running, name: str, validating: list[int]) -> None:
+        files = self._copies.fetch(digest_of(name), engine.deployment.base_model.name)
         running.given.add(name)
         try:
             running.driver.load_adapter(
@@ -185,14 +212,14 @@ class Supervisor:
         except EngineError as error:
             if running.process.exit_code() is not None:
                 raise
-            log.warning("engine refuses an adapter", engine=str(engine.pk), version=str(version), reason=str(error))
+            log.warning("engine refuses an adapter", engine=str(engine.pk), adapter=name, reason=str(error))
             running.refused[name] = time.monotonic()
-            for validating in versions:
-                version_reject(validating, report=probe_failed(validating.report, str(error)))
+            for version in AdapterVersion.objects.select_related("adapter__department").filter(pk__in=validating):
+                version_reject(version, report=probe_failed(version.report, str(error)))
             return
         running.resident.add(name)
         self._announce_residency(engine, running)
-        log.info("engine holds an adapter", engine=str(engine.pk), version=str(version))
+        log.info("engine holds an adapter", engine=str(engine.pk), adapter=name)
 
     def _announce_residency(self, engine: Engine, running: _Running) -> None:
         if engine.state == EngineState.READY:
@@ -213,6 +240,7 @@ class Supervisor:
                 secret=running.process.secret,
                 state=engine.state,
                 resident=frozenset(running.resident),
+                residency=engine.deployment.residency,
             ),
         )
 

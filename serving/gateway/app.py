@@ -1,6 +1,6 @@
 """The gateway: the steps of a request to /v1, in order.
 
-authenticate → read the body → resolve the model → choose engines → relay → settle the account
+authenticate → read the body → resolve the model → dispatch to an engine → settle the account
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from serving.gateway.departure import Departure
 from serving.gateway.errors import GatewayError, InternalError, MethodNotAllowed, UnknownEndpoint
 from serving.gateway.parts import Parts
 from serving.gateway.reply import send_error, send_json
-from serving.gateway.route import engines_for
 
 log = structlog.get_logger(__name__)
 
@@ -38,9 +37,8 @@ async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
     wish = parse_wish(await read_body(call, parts.max_request_bytes))
     call.model, call.streamed = wish.model, wish.stream
     target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
-    engines = engines_for(target, parts.fleet.engines, parts.fleet.in_flight)
     with Departure(parts.departures, call.receive):
-        await parts.relay.answer(call, wish, target, engines)
+        await parts.dispatch.answer(call, wish, target)
 
 
 async def _list_models(parts: Parts, call: Call, grant: auth.Grant) -> None:

@@ -9,6 +9,8 @@ from serving.gateway.errors import BodyTooLarge, InvalidBody, InvalidValue
 from serving.gateway.policy import apply_policy
 
 _MAX_NAME_LENGTH = 200
+# Characters of a prompt that tell one conversation from another.
+_BEGINNING = 512
 # Fields in which callers name their user or conversation, the most specific first.
 _IDENTITIES = ("prompt_cache_key", "safety_identifier", "user")
 
@@ -32,6 +34,22 @@ class Wish:
             if isinstance(value, str) and value:
                 return value
         return None
+
+    @property
+    def conversation(self) -> bytes:
+        """What all requests of one conversation have in common and others have not: how it begins."""
+        key = self.body.get("prompt_cache_key")
+        if isinstance(key, str) and key:
+            return key.encode()
+        turns = self.body.get("messages") or self.body.get("input") or self.body.get("prompt")
+        if not isinstance(turns, list):
+            return turns[:_BEGINNING].encode() if isinstance(turns, str) else b""
+        beginning: list[object] = []
+        for turn in turns:
+            beginning.append(turn)
+            if isinstance(turn, dict) and turn.get("role") == "user":
+                break
+        return orjson.dumps(beginning)
 
     def for_engine(self, model: str, cache_salt: str) -> bytes:
         """The body as an engine gets it."""

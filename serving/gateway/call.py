@@ -27,8 +27,9 @@ class Call:
 
     `endpoint` is the path, or its pattern where a part of it varies; "" until it is known to exist. `outcome` is a
     value of `serving.models.Outcome`; `status` is the HTTP status that was sent, 499 when the client left before any.
-    Tokens are as the engine counted them. `arrived_at` is in Unix seconds, `duration` in seconds, `started` and
-    `first_token` are readings of `time.perf_counter`.
+    `fallback` is why the engine is another one than would have been the first choice, or ""; `failed_before` says
+    that an engine has failed over the request. Tokens are as the engine counted them. `arrived_at` is in Unix
+    seconds, `duration` in seconds, `started` and `first_token` are readings of `time.perf_counter`.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Call:
         "endpoint",
         "engine",
         "entry",
+        "failed_before",
         "fallback",
         "first_token",
         "grant",
@@ -76,6 +78,7 @@ class Call:
         self.target: Target | None = None
         self.engine: EngineEntry | None = None
         self.fallback = ""
+        self.failed_before = False
         self.streamed = False
         self.response_started = False
         self.outcome = "failed"

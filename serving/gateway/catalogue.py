@@ -16,17 +16,19 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from serving.engines.kinds import EngineKind
 from serving.engines.names import engine_adapter_name
+from serving.fallback import policy_of
 from serving.gateway.auth import Grant
 from serving.gateway.cache import Cache
 from serving.gateway.database import in_database
 from serving.gateway.errors import ModelNotFound, ModelNotReady
 from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
-from serving.placements import department_tier
 from serving.prices import FREE, Prices
-from serving.tiers import Tier
 
 _PLATFORM = "polygraft"
+Kinds = tuple[EngineKind, ...]
+
 _COMING = (VersionState.UPLOADED, VersionState.VALIDATING)
 
 
@@ -35,8 +37,7 @@ class Target:
     """What a request is to be answered by.
 
     `asked` is the caller's name for it, `name` the resolved one (`support-bot:3`), `engine_model` the engine's;
-    `tier` says which kind of engine is asked first,
-    `prices` are its base model's.
+    `kinds` are the kinds of engines that may answer, the one that should first; `prices` are its base model's.
     """
 
     asked: str
@@ -44,7 +45,7 @@ class Target:
     engine_model: str
     base_model_id: int
     adapter_version_id: int | None = None
-    tier: Tier = Tier.STANDARD
+    kinds: Kinds = (EngineKind.VLLM, EngineKind.LLAMACPP)
     prices: Prices = FREE
 
 
@@ -153,9 +154,10 @@ def _allows(grant: Grant, name: str) -> bool:
 
 def _read_shelf(department_id: int, department: str) -> Shelf:
     shelf = Shelf()
-    tier = department_tier(department_id)
+    policy = policy_of(department_id)
     for base in BaseModel.objects.granted_to(department_id):
-        target = Target(base.name, base.name, base.name, base.pk, tier=tier, prices=base.prices)
+        kinds = policy.kinds(policy.tier, base.pk)
+        target = Target(base.name, base.name, base.name, base.pk, kinds=kinds, prices=base.prices)
         shelf.offers[base.name] = Offer((target,), (1,), int(base.created_at.timestamp()), _PLATFORM)
     adapters = (
         Adapter.objects.alive()
@@ -165,18 +167,18 @@ def _read_shelf(department_id: int, department: str) -> Shelf:
     )
     # After the base models: a department's own adapter goes before a base model of the same name.
     for adapter in adapters:
-        _put_adapter(shelf, adapter, department)
+        _put_adapter(shelf, adapter, department, policy.kinds(adapter.tier, adapter.base_model_id))
     return shelf
 
 
-def _put_adapter(shelf: Shelf, adapter: Adapter, department: str) -> None:
+def _put_adapter(shelf: Shelf, adapter: Adapter, department: str, kinds: Kinds) -> None:
     ready: dict[int, AdapterVersion] = {}
     coming = False
     for version in adapter.versions.all():
         pinned = f"{adapter.name}:{version.number}"
         if version.state == VersionState.READY and version.digest:
             ready[version.number] = version
-            target = _target(pinned, adapter, version)
+            target = _target(pinned, adapter, version, kinds)
             created = int(version.uploaded_at.timestamp())
             shelf.offers[pinned] = Offer((target,), (1,), created, department, pinned=True)
         elif version.state in _COMING:
@@ -184,7 +186,7 @@ def _put_adapter(shelf: Shelf, adapter: Adapter, department: str) -> None:
             shelf.coming.add(pinned)
     shares = {number: share for number, share in adapter.weights.items() if number in ready and share > 0}
     if shares:
-        targets = tuple(_target(adapter.name, adapter, ready[number]) for number in shares)
+        targets = tuple(_target(adapter.name, adapter, ready[number], kinds) for number in shares)
         created = int(adapter.created_at.timestamp())
         shelf.offers[adapter.name] = Offer(targets, tuple(accumulate(shares.values())), created, department)
     else:
@@ -193,13 +195,13 @@ def _put_adapter(shelf: Shelf, adapter: Adapter, department: str) -> None:
             shelf.coming.add(adapter.name)
 
 
-def _target(asked: str, adapter: Adapter, version: AdapterVersion) -> Target:
+def _target(asked: str, adapter: Adapter, version: AdapterVersion, kinds: Kinds) -> Target:
     return Target(
         asked=asked,
         name=f"{adapter.name}:{version.number}",
         engine_model=engine_adapter_name(version.digest),
         base_model_id=adapter.base_model_id,
         adapter_version_id=version.pk,
-        tier=adapter.tier,
+        kinds=kinds,
         prices=adapter.base_model.prices,
     )

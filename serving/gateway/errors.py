@@ -39,7 +39,7 @@ class GatewayError(Exception):
     type: ClassVar[str]
     code: str
     summary: ClassVar[str]
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)

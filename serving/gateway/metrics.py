@@ -26,6 +26,12 @@ FIRST_TOKEN = Histogram(
 )
 IN_FLIGHT = Gauge("polygraft_requests_in_flight", "Inference requests under way.", multiprocess_mode="livesum")
 RETRIES = Counter("polygraft_engine_retries", "Engines passed over before a first byte.", ["reason"])
+BREAKERS_OPEN = Gauge(
+    "polygraft_engines_avoided",
+    "Engines whose circuit breaker is open, in the gateway process that avoids the most.",
+    multiprocess_mode="livemax",
+)
+BREAKERS_OPENED = Counter("polygraft_engine_breaker_openings", "Circuit breakers that opened.", ["reason"])
 USAGE_WAITING = Gauge("polygraft_usage_records_waiting", "Usage records not yet in Redis.", multiprocess_mode="livesum")
 USAGE_UNCONFIRMED = Gauge(
     "polygraft_usage_records_unconfirmed",

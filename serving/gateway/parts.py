@@ -13,12 +13,13 @@ from polygraft.live import Change, async_redis_client
 from serving.gateway.access_log import AccessLog
 from serving.gateway.accounts import Accounts
 from serving.gateway.auth import Authentication
+from serving.gateway.breaker import Breakers, generates
 from serving.gateway.catalogue import Catalogue
 from serving.gateway.departure import Departures
+from serving.gateway.dispatch import Dispatch
 from serving.gateway.fleet import Fleet
 from serving.gateway.journal import Journal
 from serving.gateway.meter import Meter
-from serving.gateway.relay import Relay
 from serving.gateway.spool import Spool
 from serving.gateway.upstream import Pool
 from serving.gateway.usage_stream import UsageStream
@@ -37,12 +38,13 @@ class Parts:
         self.catalogue = Catalogue()
         self.departures = Departures()
         self._redis = _redis_client()
-        self.fleet = Fleet(self._redis)
+        self._pool = Pool(connect_timeout=conf.upstream_connect_timeout, idle_timeout=conf.upstream_idle_timeout)
+        self._breakers = Breakers(lambda engine: generates(self._pool, engine))
+        self.fleet = Fleet(self._redis, self._breakers)
         journal = Journal(conf.home / "spool")
         self._meter = Meter(UsageStream(self._redis), Spool(conf.home / "spool"), journal)
         self.accounts = Accounts(journal, self._meter, AccessLog(conf.log_format, conf.log_level))
-        self._pool = Pool(connect_timeout=conf.upstream_connect_timeout, idle_timeout=conf.upstream_idle_timeout)
-        self.relay = Relay(self._pool, self.fleet)
+        self.dispatch = Dispatch(self._pool, self.fleet, self._redis, wait_seconds=conf.engine_wait_timeout)
         self._life: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -62,7 +64,7 @@ class Parts:
             Change.MODELS: self.catalogue,
             Change.ENGINES: self.fleet,
         }
-        works = (lambda: watch(self._redis, listeners), self.fleet.run, self._meter.run)
+        works = (lambda: watch(self._redis, listeners), self.fleet.run, self._breakers.run, self._meter.run)
         tasks = {asyncio.create_task(_keep(work)) for work in works}
         try:
             await asyncio.wait(tasks)

@@ -1,115 +1,44 @@
-"""Has an engine answer a request and passes the answer on, as it comes or whole."""
+"""Passes an engine's answer on to the client, as it comes or whole."""
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import structlog
 
-from serving.gateway.auth import engine_cache_salt
 from serving.gateway.body import Wish
-from serving.gateway.call import Call, ClientLeft
+from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
-from serving.gateway.connection import BrokenOff, Connection, Silent, Stalled
-from serving.gateway.errors import (
-    EngineFailed,
-    EngineOverloaded,
-    EngineRefused,
-    EngineTimeout,
-    ModelNotReady,
-    ServiceError,
-)
+from serving.gateway.connection import BrokenOff, Connection
+from serving.gateway.errors import EngineFailed, EngineRefused
 from serving.gateway.events import Events, EventTooLong
-from serving.gateway.fleet import Fleet
-from serving.gateway.metrics import count_retry
 from serving.gateway.reply import end_stream, send_events, send_json
-from serving.gateway.upstream import Pool, Unreachable, request_bytes
-from serving.registry import EngineEntry
 
 log = structlog.get_logger(__name__)
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _LARGEST_COUNT = 2**31 - 1  # of a column of the database
-_FAILED = "The engine failed while answering. Ask again."
-# Statuses with which an engine says "not me, not now": another engine may do better.
-_PASSED = {404: "not_loaded", 429: "overloaded", 503: "overloaded"}
+FAILED = "The engine failed while answering. Ask again."
 _CALLERS_FAULT = frozenset({400, 413, 422})
 _ENGINE_NAME = re.compile(r"lora-[0-9a-f]{64}")
 _PATH = re.compile(r"(?<![\w:/.])/(?:[\w.@+-]+/)+[\w.@+-]*")
 
 
-class Relay:
-    """Relays requests to engines and keeps account of how many are under way at each."""
+async def pass_on(call: Call, wish: Wish, target: Target, connection: Connection) -> None:
+    """Pass on an engine's answer, of which the head has come.
 
-    def __init__(self, pool: Pool, fleet: Fleet) -> None:
-        self._pool = pool
-        self._fleet = fleet
-
-    async def answer(self, call: Call, wish: Wish, target: Target, engines: Sequence[EngineEntry]) -> None:
-        """Let the first engine that can answer the request do so; `engines` are in order of preference.
-
-        Until the first byte of an answer has come, an engine that cannot be reached or is full is passed over, and
-        one that breaks off is, once: a request that brings engines down shall not bring all of them down.
-
-        Raises:
-            EngineRefused, EngineFailed, EngineTimeout: what the engine made of it.
-            EngineOverloaded, ModelNotReady: every engine was passed over.
-            ClientLeft: the client has not taken anything for so long that the engine was let go.
-        """
-        assert call.grant is not None  # noqa: S101  # for the type checker
-        body = wish.for_engine(target.engine_model, engine_cache_salt(call.grant.cache_salt))
-        broken_off = False
-        for engine in engines:
-            call.engine = engine
-            if call.entry is not None:
-                call.entry.asked(call)
-            request = request_bytes(call.endpoint, engine.address, engine.secret, body)
-            self._fleet.enter(engine.id)
-            connection = None
-            try:
-                connection = await self._pool.ask(engine.address, request)
-                passed = _PASSED.get(connection.status)
-                if passed is None:
-                    await _pass_on(call, wish, target, connection)
-                    return
-            except Unreachable:
-                passed = "unreachable"
-            except BrokenOff as error:
-                log.warning("engine.broke_off", engine_id=engine.id, reason=str(error), request_id=call.id)
-                if call.response_started or broken_off:
-                    raise EngineFailed(_FAILED) from error
-                broken_off, passed = True, "broken_off"
-            except Silent as error:
-                raise EngineTimeout("The engine has been silent for too long. Ask again.") from error
-            except Stalled as error:
-                raise ClientLeft from error
-            finally:
-                if connection is not None:
-                    self._pool.give_back(engine.address, connection)
-                self._fleet.leave(engine.id)
-            call.fallback = passed
-            count_retry(passed)
-        raise _nobody(target, call.fallback)
-
-
-def _nobody(target: Target, reason: str) -> ServiceError:
-    if reason == "not_loaded":
-        return ModelNotReady(f"The model '{target.asked}' is being loaded. Ask again in a few seconds.", param="model")
-    if reason == "broken_off":
-        return EngineFailed(_FAILED)
-    return EngineOverloaded("Every engine that could answer is full or cannot be reached. Ask again shortly.")
-
-
-async def _pass_on(call: Call, wish: Wish, target: Target, connection: Connection) -> None:
+    Raises:
+        EngineRefused, EngineFailed: what the engine made of it.
+        BrokenOff, Silent, Stalled: as `Connection.read`.
+    """
     if connection.status in _CALLERS_FAULT:
         raise _refusal(await _read_all(connection), target)
     if connection.status != 200:
         log.error("engine.failed", engine_id=call.engine and call.engine.id, status=connection.status)
-        raise EngineFailed(_FAILED)
+        raise EngineFailed(FAILED)
     if wish.stream:
         if not connection.content_type.startswith(b"text/event-stream"):
-            raise EngineFailed(_FAILED)
+            raise EngineFailed(FAILED)
         await _pass_stream_on(call, wish, target, connection)
     else:
         await _pass_whole_on(call, target, connection)
@@ -120,7 +49,7 @@ async def _pass_whole_on(call: Call, target: Target, connection: Connection) -> 
     try:
         usage = orjson.loads(body).get("usage")
     except (orjson.JSONDecodeError, AttributeError):
-        raise EngineFailed(_FAILED) from None
+        raise EngineFailed(FAILED) from None
     _count_tokens(call, usage)
     if target.engine_model != target.asked:
         body = body.replace(target.engine_model.encode(), target.asked.encode())
@@ -148,7 +77,7 @@ async def _pass_stream_on(call: Call, wish: Wish, target: Target, connection: Co
             # What the engine would have counted is not known; the events are what is.
             call.completion_tokens = events.events
     if events.failed or not events.done:
-        raise EngineFailed(_FAILED)
+        raise EngineFailed(FAILED)
     await end_stream(call)
     call.outcome = "finished"
 

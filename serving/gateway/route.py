@@ -1,34 +1,88 @@
-"""Chooses the engines that can answer for a target, best first."""
+"""Chooses the engines that can answer for a target, best first.
 
-from collections.abc import Iterable, Mapping
+Of the ready engines of the base model, those count that have the adapter loaded and whose kind the target allows. They
+are tried in this order: the kind where the target is at home before its fallback; of one kind the engine that has
+answered the same conversation before, while no other is much less busy; then the least busy. Engines that have been
+failing come last.
+"""
 
-from serving.engines.kinds import EngineKind
+from zlib import crc32
+
+from serving.gateway.body import Wish
 from serving.gateway.catalogue import Target
 from serving.gateway.errors import ModelNotReady, NoEngine
+from serving.gateway.fleet import Fleet
 from serving.registry import EngineEntry
 
-_READY = "ready"
+# A conversation keeps to its engine, whose cache knows it, until that has so many more tokens to do than the idlest.
+_PATIENCE_TOKENS = 4096
 
 
-def engines_for(target: Target, engines: Iterable[EngineEntry], in_flight: Mapping[str, int]) -> list[EngineEntry]:
-    """The engines to try, in order: vLLM before llama.cpp, then the least busy first.
-
-    Args:
-        in_flight: engine id → requests under way there.
+def engines_for(target: Target, fleet: Fleet, wish: Wish) -> list[EngineEntry]:
+    """The engines to try, in order.
 
     Raises:
-        NoEngine: no engine of the target's base model is ready.
+        NoEngine: no engine that may answer is ready.
         ModelNotReady: some are, but none has loaded the adapter yet.
     """
-    ready = [engine for engine in engines if engine.base_model_id == target.base_model_id and engine.state == _READY]
-    if not ready:
-        raise NoEngine(f"No engine is ready for the model '{target.asked}' now. Ask again in a few seconds.")
+    if target.adapter_version_id is None:
+        engines = fleet.ready(target.base_model_id)
+    else:
+        engines = fleet.holders(target.base_model_id, target.engine_model)
+    if len(engines) == 1 and engines[0].kind in target.kinds:
+        return engines
+    engines = [engine for engine in engines if engine.kind in target.kinds]
+    if not engines:
+        raise _nothing(target, fleet)
+    if len(engines) > 1:
+        _sort(engines, target, fleet, wish)
+    return engines
+
+
+def engine_to_load(target: Target, fleet: Fleet) -> EngineEntry | None:
+    """The engine that should load an adapter for this request, of those that load on demand; None: there is none.
+
+    It is the same one for the same adapter as long as the engines stay, so that each engine has its share of them.
+    """
+    engines = [
+        engine
+        for engine in fleet.ready(target.base_model_id)
+        if engine.residency != "eager" and engine.kind in target.kinds and engine.id not in fleet.breakers.open
+    ]
+    if not engines:
+        return None
+    name = crc32(target.engine_model.encode())
+    return min(engines, key=lambda engine: (target.kinds.index(engine.kind), crc32(engine.id.encode(), name)))
+
+
+def why_not_at_home(target: Target, fleet: Fleet) -> str:
+    """Why a target is not answered where it is at home, in a word for the header `x-polygraft-fallback`."""
+    at_home = [engine for engine in fleet.ready(target.base_model_id) if engine.kind == target.kinds[0]]
+    if not at_home:
+        return "no_engine"
     if target.adapter_version_id is not None:
-        ready = [engine for engine in ready if target.engine_model in engine.resident]
-        if not ready:
-            raise ModelNotReady(
-                f"The model '{target.asked}' is being loaded. Ask again in a few seconds.", param="model"
-            )
-    if len(ready) > 1:
-        ready.sort(key=lambda engine: (engine.kind != EngineKind.VLLM, in_flight.get(engine.id, 0)))
-    return ready
+        at_home = [engine for engine in at_home if target.engine_model in engine.resident]
+    return "failing" if at_home else "not_loaded"
+
+
+def _sort(engines: list[EngineEntry], target: Target, fleet: Fleet, wish: Wish) -> None:
+    kinds, avoided, load = target.kinds, fleet.breakers.open, fleet.load
+    engines.sort(key=lambda engine: (engine.id in avoided, kinds.index(engine.kind), load(engine.id)))
+    best = engines[0]
+    peers = [engine for engine in engines if engine.kind == best.kind and engine.id not in avoided]
+    if len(peers) > 1:
+        conversation = crc32(wish.conversation)
+        known = min(peers, key=lambda engine: crc32(engine.id.encode(), conversation))
+        if known is not best and load(known.id) <= load(best.id) + _PATIENCE_TOKENS:
+            engines.remove(known)
+            engines.insert(0, known)
+
+
+def _nothing(target: Target, fleet: Fleet) -> NoEngine | ModelNotReady:
+    ready = fleet.ready(target.base_model_id)
+    if any(engine.kind in target.kinds for engine in ready):
+        return ModelNotReady(f"The model '{target.asked}' is being loaded. Ask again in a few seconds.", param="model")
+    message = f"No engine is ready for the model '{target.asked}' now. Ask again in a few seconds."
+    if ready:
+        message += " Your department's fallback policy keeps its requests from other kinds of engines."
+    return NoEngine(message)

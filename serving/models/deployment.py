@@ -1,5 +1,6 @@
 """The wish: this base model, on this kind of engine, so many replicas, there."""
 
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from serving.engines.kinds import EngineKind
@@ -11,7 +12,7 @@ class Residency(models.TextChoices):
 
     EAGER = "eager", "Eager: all of them, before the first request"
     ON_DEMAND = "on_demand", "On demand: loaded by the first request, the least recently used leave"
-    PINNED = "pinned", "Pinned: only those that are listed"
+    PINNED = "pinned", "Pinned: the listed ones stay, others come on demand"
 
 
 class Deployment(models.Model):
@@ -37,6 +38,14 @@ class Deployment(models.Model):
     )
     node_selector = models.JSONField(default=dict, blank=True, help_text="Labels that a node must have.")
     residency = models.CharField(max_length=16, choices=Residency, default=Residency.EAGER)
+    adapter_slots = models.PositiveIntegerField(
+        default=32,
+        validators=[MinValueValidator(1)],
+        help_text="Most adapters that an engine holds, unless it holds all of them.",
+    )
+    pinned = models.ManyToManyField(
+        "serving.Adapter", blank=True, related_name="pinned_on", help_text="The adapters that stay, under `pinned`."
+    )
     options = models.JSONField(default=dict, blank=True, help_text="Options of the engine, by its kind.")
     revision = models.PositiveIntegerField(default=1, help_text="Counts the changes that engines must restart for.")
     created_at = models.DateTimeField(auto_now_add=True)

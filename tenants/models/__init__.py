@@ -2,8 +2,19 @@
 
 from tenants.models.api_key import APIKey
 from tenants.models.audit import AuditEvent
-from tenants.models.department import Department, Membership, Placement, Role
+from tenants.models.department import Department, Fallback, Membership, Placement, Role
 from tenants.models.platform import Platform
 from tenants.models.user import PlatformRole, User
 
-__all__ = ["APIKey", "AuditEvent", "Department", "Membership", "Placement", "Platform", "PlatformRole", "Role", "User"]
+__all__ = [
+    "APIKey",
+    "AuditEvent",
+    "Department",
+    "Fallback",
+    "Membership",
+    "Placement",
+    "Platform",
+    "PlatformRole",
+    "Role",
+    "User",
+]

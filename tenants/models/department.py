@@ -28,6 +28,14 @@ class Placement(models.TextChoices):
     AUTO = "auto", "Automatic: by its traffic"
 
 
+class Fallback(models.TextChoices):
+    """Whether another kind of engine may answer when the first one cannot."""
+
+    NEVER = "never", "Never: rather an error than an answer from another kind of engine"
+    LIGHTWEIGHT_ONLY = "lightweight_only", "Lightweight only: llama.cpp may stand in for vLLM"
+    ALWAYS = "always", "Always: either kind may stand in for the other"
+
+
 class DepartmentQuerySet(models.QuerySet["Department"]):
     """Queries over departments; the console and the management API reach departments through `visible_to`."""
 
@@ -54,6 +62,7 @@ class Department(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(10_000)],
         help_text="Its share of an engine that several departments want at once, in proportion to theirs.",
     )
+    fallback = models.CharField(max_length=16, choices=Fallback, default=Fallback.ALWAYS)
     created_at = models.DateTimeField(auto_now_add=True)
 
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="tenants.Membership", related_name="departments")

@@ -48,6 +48,10 @@ class LlamaCppDriver:
         """See `Driver.unload_adapter`."""
         openai_http.unload(engine, name)
 
+    def loaded_adapters(self, engine: EngineProcess) -> set[str]:
+        """See `Driver.loaded_adapters`."""
+        return openai_http.loaded_adapters(engine)
+
     def stop(self, engine: EngineProcess) -> None:
         """See `Driver.stop`."""
         engine.terminate()

@@ -2,75 +2,18 @@
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from cast import DIGEST, Cast
 from deadline import wait_until
+from fake_driver import FakeDriver
 from polygraft.live import redis_client
 from serving.adapters.lifecycle import adapter_delete
-from serving.adapters.node_copies import Copy, NodeCopies
-from serving.engines import supervisor as supervisor_module
-from serving.engines.driver import AdapterFiles, EngineError, EngineSpec
-from serving.engines.drivers.llamacpp import LlamaCppDriver
-from serving.engines.kinds import EngineKind
 from serving.engines.names import engine_adapter_name
-from serving.engines.process import EngineProcess, free_port, start_process
 from serving.engines.supervisor import Supervisor
-from serving.models import Adapter, AdapterVersion, Engine, EngineState, Node, VersionState
-from serving.registry import ENGINES_KEY, NODES_KEY, living_engines, living_nodes
-
-FAKE_ENGINE = Path(__file__).resolve().parents[2] / "fake_engine.py"
-
-
-class FakeDriver(LlamaCppDriver):
-    """Speaks to the fake engine as to the real one; refuses what it is told to refuse."""
-
-    def __init__(self) -> None:
-        self.refused: set[str] = set()
-        self.arguments: list[str] = []
-
-    def start(self, spec: EngineSpec) -> EngineProcess:
-        port = free_port(spec.host)
-        return start_process(
-            [sys.executable, str(FAKE_ENGINE), "--port", str(port), "--model", spec.base_model, *self.arguments],
-            address=f"{spec.host}:{port}",
-            secret="secret",
-            log_path=spec.log_path,
-            environment={},
-        )
-
-    def load_adapter(self, engine: EngineProcess, adapter: AdapterFiles) -> None:
-        if adapter.name in self.refused:
-            raise EngineError("This one is not to my taste.")
-        super().load_adapter(engine, adapter)
-
-
-@pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
-    driver = FakeDriver()
-    monkeypatch.setattr(supervisor_module, "DRIVERS", {EngineKind.LLAMACPP: driver})
-    monkeypatch.setattr(
-        NodeCopies, "fetch", lambda self, digest, base: Copy(peft_folder=Path("/peft"), gguf_file=Path("/gguf"))
-    )
-    return driver
-
-
-@pytest.fixture
-def node(cast: Cast, driver: FakeDriver) -> Iterator[Supervisor]:
-    redis_client().delete(ENGINES_KEY, NODES_KEY)
-    node = Supervisor("node-1", redis_client())
-    yield node
-    node.stop(5)
-    redis_client().delete(ENGINES_KEY, NODES_KEY)
-
-
-@pytest.fixture
-def engine(cast: Cast) -> Engine:
-    return Engine.objects.create(deployment=cast.deployment, node=Node.objects.get(name="node-1"))
+from serving.models import Adapter, AdapterVersion, Engine, EngineState, VersionState
+from serving.registry import living_engines, living_nodes
 
 
 def tick_until(node: Supervisor, condition: Callable[[], object], what: str) -> None:

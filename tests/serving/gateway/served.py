@@ -76,6 +76,7 @@ class Engines:
         kind: str = "llamacpp",
         state: str = "ready",
         resident: list[str] | None = None,
+        residency: str = "eager",
         **options: Any,
     ) -> FakeEngine:
         """Start one; by default it has every adapter of the cast loaded."""
@@ -83,10 +84,19 @@ class Engines:
         engine = FakeEngine(models=[self.base_model, *ADAPTER_NAMES], fail=fail, secret="engine-secret", **options)
         engine.__enter__()
         self.running.append(engine)
-        self.publish(engine.address, kind=kind, state=state, resident=names)
+        self.publish(engine.address, kind=kind, state=state, resident=names, residency=residency)
         return engine
 
-    def publish(self, address: str, *, kind: str, state: str, resident: list[str], id: str | None = None) -> str:
+    def publish(
+        self,
+        address: str,
+        *,
+        kind: str,
+        state: str,
+        resident: list[str],
+        residency: str = "eager",
+        id: str | None = None,
+    ) -> str:
         """Enter an engine in the registry, or change its entry."""
         entry = EngineEntry(
             id=id or str(uuid.uuid4()),
@@ -98,6 +108,7 @@ class Engines:
             secret="engine-secret",
             state=state,
             resident=frozenset(resident),
+            residency=residency,
         )
         engine_publish(redis_client(), entry)
         announce(Change.ENGINES)

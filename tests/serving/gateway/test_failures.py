@@ -34,19 +34,21 @@ def last_event(stream: str) -> dict[str, object]:
         (Fault.ERROR_503, "overloaded"),
         (Fault.NOT_FOUND, "not_loaded"),
         (Fault.DROP, "broken_off"),
+        (Fault.ERROR_500, "failed"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_before_the_first_byte_another_engine_takes_over(
     cast: Cast, engines: Engines, serve: Serve, fault: Fault, reason: str, stream: bool
 ) -> None:
-    engines.start(fault, kind="vllm")  # preferred, so asked first
-    engines.start(kind="llamacpp")
+    engines.start(fault, kind="llamacpp")  # where the department is at home, so asked first
+    engines.start(kind="vllm")
     answer = serve().client(cast.secret).post(CHAT, json=question(stream=stream))
     assert answer.status_code == 200
     assert "parcel" in answer.text
-    assert answer.headers["x-polygraft-engine"] == "llamacpp"
+    assert answer.headers["x-polygraft-engine"] == "vllm"
     assert answer.headers["x-polygraft-fallback"] == reason
+    assert one_usage_record()["fallback"] == reason
 
 
 @pytest.mark.parametrize(
@@ -76,10 +78,11 @@ def test_when_no_engine_can_answer_the_caller_is_told_without_internals(
     assert (record["outcome"], record["status"]) == ("failed", status)
 
 
+@pytest.mark.parametrize("fault", [Fault.DROP, Fault.ERROR_500])
 def test_a_request_that_brings_engines_down_does_not_meet_all_of_them(
-    cast: Cast, engines: Engines, serve: Serve
+    cast: Cast, engines: Engines, serve: Serve, fault: Fault
 ) -> None:
-    dropping = [engines.start(Fault.DROP) for _ in range(3)]
+    dropping = [engines.start(fault) for _ in range(3)]
     assert serve().client(cast.secret).post(CHAT, json=question()).status_code == 502
     assert sum(engine.stats()["requests"] for engine in dropping) == 2
 
@@ -283,7 +286,7 @@ def test_a_defect_of_the_gateway_is_an_error_in_openais_shape(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("serving.gateway.app.engines_for", broken)
+    monkeypatch.setattr("serving.gateway.dispatch.engines_for", broken)
     answer = client.post(CHAT, json=question())
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal_error"

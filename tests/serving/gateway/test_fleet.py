@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from polygraft.live import async_redis_client, redis_client
+from serving.gateway.breaker import Breakers
 from serving.gateway.fleet import Fleet
 from serving.registry import ENGINES_KEY, EngineEntry, engine_publish, engine_withdraw
+from serving.residency import asked_take
 
 
 def entry(name: str) -> EngineEntry:
@@ -23,11 +26,15 @@ def entry(name: str) -> EngineEntry:
     )
 
 
+async def never(_: EngineEntry) -> bool:
+    return False
+
+
 @pytest.fixture
 async def fleet() -> AsyncIterator[Fleet]:
     """A fleet that knows one engine."""
     client = async_redis_client()
-    fleet = Fleet(client)
+    fleet = Fleet(client, Breakers(never))
     engine_publish(redis_client(), entry("one"))
     await fleet.refresh()
     yield fleet
@@ -79,3 +86,36 @@ async def test_a_change_is_read_at_once(fleet: Fleet) -> None:
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_one_process_has_under_way_the_others_know(fleet: Fleet) -> None:
+    other = Fleet(fleet._client, Breakers(never))
+    other.enter("one", 300)
+    fleet.enter("one", 50)
+    await other.refresh()
+    await fleet.refresh()
+    await fleet.refresh()  # its own report is not counted twice
+    assert fleet.load("one") == 350
+    other.leave("one", 300)
+    await other.refresh()
+    await fleet.refresh()
+    assert fleet.load("one") == 50
+
+
+async def test_an_adapter_in_use_is_told_to_who_may_unload_it(fleet: Fleet) -> None:
+    lazy = replace(entry("one"), residency="on_demand")
+    fleet.note_use(lazy, "lora-1")
+    fleet.note_use(entry("eager"), "lora-1")
+    await fleet.refresh()
+    assert asked_take(redis_client(), "one", keep=5).keys() == {"lora-1"}
+    assert asked_take(redis_client(), "eager", keep=5) == {}
+
+
+async def test_an_adapter_that_an_engine_turns_out_not_to_hold_is_not_sought_there(fleet: Fleet) -> None:
+    engine_publish(redis_client(), replace(entry("one"), resident=frozenset({"lora-1"})))
+    await fleet.refresh()
+    holder = fleet.holders(1, "lora-1")[0]
+    fleet.lost(holder, "lora-1")
+    assert fleet.holders(1, "lora-1") == []
+    await fleet.refresh()
+    assert [engine.id for engine in fleet.holders(1, "lora-1")] == ["one"]

@@ -1,0 +1,193 @@
+"""Has one engine after another try to answer a request until one does, and waits for engines that are on their way."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import redis.asyncio
+import structlog
+from redis.exceptions import RedisError
+
+from serving.gateway.auth import engine_cache_salt
+from serving.gateway.body import Wish
+from serving.gateway.breaker import Breakers
+from serving.gateway.call import Call, ClientLeft
+from serving.gateway.catalogue import Target
+from serving.gateway.connection import BrokenOff, Silent, Stalled
+from serving.gateway.errors import (
+    EngineFailed,
+    EngineOverloaded,
+    EngineTimeout,
+    ModelNotReady,
+    NoEngine,
+    ServiceError,
+)
+from serving.gateway.fleet import Fleet
+from serving.gateway.metrics import count_retry
+from serving.gateway.relay import FAILED, pass_on
+from serving.gateway.route import engine_to_load, engines_for, why_not_at_home
+from serving.gateway.upstream import Pool, Unreachable, request_bytes
+from serving.registry import EngineEntry
+from serving.wake import wake
+
+log = structlog.get_logger(__name__)
+
+# Statuses with which an engine says "not me, not now": another engine may do better.
+_PASSED = {404: "not_loaded", 429: "overloaded", 503: "overloaded"}
+_USUAL_ANSWER_TOKENS = 256
+_REDIS_SECONDS = 1.0
+
+
+class Dispatch:
+    """Sends requests to engines and keeps account of what is under way at each."""
+
+    def __init__(self, pool: Pool, fleet: Fleet, client: redis.asyncio.Redis, *, wait_seconds: float) -> None:
+        """Take the longest that a request waits for an adapter to be loaded or for an engine to wake."""
+        self._pool = pool
+        self._fleet = fleet
+        self._breakers: Breakers = fleet.breakers
+        self._client = client
+        self._wait_seconds = wait_seconds
+
+    async def answer(self, call: Call, wish: Wish, target: Target) -> None:
+        """Let the best engine that can answer the request do so.
+
+        Until the first byte of an answer has come, an engine that cannot be reached or is full is passed over, and one
+        that breaks off or answers with a 5xx is, once: a request that brings engines down shall not bring all of them
+        down.
+
+        Raises:
+            EngineRefused, EngineFailed, EngineTimeout: what the engine made of it.
+            EngineOverloaded, ModelNotReady: every engine was passed over.
+            NoEngine: there is none, and none is on its way.
+            ClientLeft: the client has not taken anything for so long that the engine was let go.
+        """
+        # Twice, since an adapter may have left an engine that was just said to hold it.
+        for _ in range(2):
+            try:
+                engines = engines_for(target, self._fleet, wish)
+            except (NoEngine, ModelNotReady) as nothing:
+                engines = await self._await_engines(target, wish, nothing)
+            if await self._try(call, wish, target, engines):
+                return
+            if call.fallback != "not_loaded":
+                break
+        raise _nobody(target, call.fallback)
+
+    async def _try(self, call: Call, wish: Wish, target: Target, engines: Sequence[EngineEntry]) -> bool:
+        """Try engines in turn; returns whether one has answered."""
+        assert call.grant is not None  # noqa: S101  # for the type checker
+        body = wish.for_engine(target.engine_model, engine_cache_salt(call.grant.cache_salt))
+        tokens = _tokens(wish, body)
+        fleet, breakers = self._fleet, self._breakers
+        for engine in engines:
+            call.engine = engine
+            if call.entry is not None:
+                call.entry.asked(call)
+            if engine.kind != target.kinds[0] and not call.fallback:
+                call.fallback = why_not_at_home(target, fleet)
+                if call.fallback == "no_engine":
+                    await self._wake(target)
+            request = request_bytes(call.endpoint, engine.address, engine.secret, body)
+            fleet.enter(engine.id, tokens)
+            connection = None
+            try:
+                connection = await self._pool.ask(engine.address, request)
+                status = connection.status
+                if status < 500 and status not in _PASSED:
+                    if breakers.failing:
+                        breakers.answered(engine.id)
+                    if target.adapter_version_id is not None:
+                        fleet.note_use(engine, target.engine_model)
+                    await pass_on(call, wish, target, connection)
+                    return True
+                passed = _PASSED.get(status, "failed")
+                if passed == "failed":
+                    self._failed(call, engine, f"status {status}")
+                elif passed == "not_loaded":
+                    fleet.lost(engine, target.engine_model)
+            except Unreachable:
+                passed = "unreachable"
+                breakers.failed(engine, passed, at_once=True)
+            except BrokenOff as error:
+                passed = "broken_off"
+                self._failed(call, engine, str(error))
+            except Silent as error:
+                breakers.failed(engine, "silent")
+                raise EngineTimeout("The engine has been silent for too long. Ask again.") from error
+            except Stalled as error:
+                raise ClientLeft from error
+            finally:
+                if connection is not None:
+                    self._pool.give_back(engine.address, connection)
+                fleet.leave(engine.id, tokens)
+            call.fallback = passed
+            count_retry(passed)
+        return False
+
+    def _failed(self, call: Call, engine: EngineEntry, reason: str) -> None:
+        """An engine took the request and failed; another may try it, once, and only while the client knows nothing."""
+        log.warning("engine.failed", engine_id=engine.id, reason=reason, request_id=call.id)
+        self._breakers.failed(engine, "failed")
+        if call.response_started or call.failed_before:
+            raise EngineFailed(FAILED)
+        call.failed_before = True
+
+    async def _await_engines(self, target: Target, wish: Wish, nothing: ServiceError) -> list[EngineEntry]:
+        """The engines that can answer as soon as there are some.
+
+        Raises:
+            NoEngine, ModelNotReady: waiting is in vain, or took too long.
+        """
+        until = time.monotonic() + self._wait_seconds
+        if not await self._call_for_help(target):
+            raise nothing
+        while True:
+            await self._fleet.news(until)
+            try:
+                return engines_for(target, self._fleet, wish)
+            except (NoEngine, ModelNotReady):
+                if time.monotonic() >= until:
+                    raise
+            # What has been loaded may have been displaced, and who has woken may have to load.
+            await self._call_for_help(target)
+
+    async def _call_for_help(self, target: Target) -> bool:
+        """Have an adapter loaded or an engine woken; returns whether either is possible.
+
+        Raises:
+            NoEngine: it is, but takes longer than a request waits.
+        """
+        if target.adapter_version_id is not None:
+            engine = engine_to_load(target, self._fleet)
+            if engine is not None:
+                await self._fleet.ask_for(engine, target.engine_model)
+                return True
+        seconds = await self._wake(target)
+        if seconds is not None and seconds > self._wait_seconds:
+            waking = NoEngine(f"The engines for the model '{target.asked}' slept and wake now, in about {seconds} s.")
+            waking.retry_after = seconds
+            raise waking
+        return seconds is not None
+
+    async def _wake(self, target: Target) -> int | None:
+        """Wake what sleeps of a base model; returns the seconds that it takes, None when nothing sleeps."""
+        try:
+            async with asyncio.timeout(_REDIS_SECONDS):
+                return await wake(self._client, target.base_model_id)
+        except (RedisError, OSError):
+            return None
+
+
+def _tokens(wish: Wish, body: bytes) -> int:
+    """What a request may cost an engine: a guess that only has to be fair between requests."""
+    limit = wish.body.get("max_completion_tokens") or wish.body.get("max_tokens")
+    return len(body) // 4 + (limit if isinstance(limit, int) and limit > 0 else _USUAL_ANSWER_TOKENS)
+
+
+def _nobody(target: Target, reason: str) -> ServiceError:
+    if reason == "not_loaded":
+        return ModelNotReady(f"The model '{target.asked}' is being loaded. Ask again in a few seconds.", param="model")
+    if reason in ("broken_off", "failed"):
+        return EngineFailed(FAILED)
+    return EngineOverloaded("Every engine that could answer is full or cannot be reached. Ask again shortly.")

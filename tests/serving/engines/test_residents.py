@@ -1,0 +1,125 @@
+"""Which adapters a node's engines hold, with real processes of the fake engine."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from cast import DIGEST, Cast
+from deadline import wait_until
+from fake_driver import FakeDriver
+from polygraft.live import redis_client
+from serving.engines import supervisor as supervisor_module
+from serving.engines.names import engine_adapter_name
+from serving.engines.supervisor import Supervisor
+from serving.models import Adapter, AdapterVersion, Deployment, Engine, Residency, Rollout, VersionState
+from serving.registry import EngineEntry, asked_key, living_engines
+from serving.rollouts import rollout_set
+
+FIRST, SECOND = engine_adapter_name(DIGEST), engine_adapter_name(DIGEST[::-1])
+
+
+def ready(node: Supervisor) -> EngineEntry:
+    """The node's only engine, as soon as it is ready."""
+
+    def entries() -> list[EngineEntry]:
+        node.tick()
+        return living_engines(redis_client())
+
+    return wait_until(entries, seconds=15, what="the engine is ready")[0]
+
+
+def residents(node: Supervisor) -> frozenset[str]:
+    node.tick()
+    return living_engines(redis_client())[0].resident
+
+
+def ask_for(engine: Engine, name: str, *, at: float = 0.0) -> None:
+    redis_client().zadd(asked_key(str(engine.pk)), {name: at or time.time()})
+
+
+@pytest.fixture
+def policy(cast: Cast) -> Callable[..., None]:
+    def put(residency: Residency, *, slots: int, pinned: list[Adapter] | None = None) -> None:
+        Deployment.objects.filter(pk=cast.deployment.pk).update(residency=residency, adapter_slots=slots)
+        cast.deployment.pinned.set(pinned or [])
+
+    return put
+
+
+def test_on_demand_nothing_is_loaded_until_it_is_asked_for_and_the_longest_unused_leaves(
+    node: Supervisor, engine: Engine, policy: Callable[..., None]
+) -> None:
+    policy(Residency.ON_DEMAND, slots=1)
+    entry = ready(node)
+    assert (entry.residency, entry.resident) == ("on_demand", frozenset())
+    ask_for(engine, FIRST)
+    assert residents(node) == {FIRST}
+    ask_for(engine, SECOND)
+    assert residents(node) == {SECOND}
+    assert asked(node, entry) == {SECOND}  # the engine has really let go of it
+
+
+def asked(node: Supervisor, entry: EngineEntry) -> set[str]:
+    """What the engine itself says it holds."""
+    url = f"http://{entry.address}/v1/models"
+    answer = httpx.get(url, headers={"authorization": f"Bearer {entry.secret}"}, trust_env=False)
+    return {model["id"] for model in answer.json()["data"]} - {"smollm2"}
+
+
+def test_a_pinned_adapter_stays_whatever_is_asked_for(
+    node: Supervisor, engine: Engine, cast: Cast, policy: Callable[..., None]
+) -> None:
+    other = Adapter.objects.create(department=cast.legal, name="contracts", base_model=cast.base_model)
+    AdapterVersion.objects.create(adapter=other, number=1, state=VersionState.READY, digest="cd" * 32)
+    Rollout.objects.create(adapter=other, weights={"1": 100})
+    policy(Residency.PINNED, slots=2, pinned=[other])
+    assert ready(node).resident == {engine_adapter_name("cd" * 32)}
+    ask_for(engine, FIRST)
+    assert residents(node) == {engine_adapter_name("cd" * 32), FIRST}
+    ask_for(engine, SECOND)
+    assert residents(node) == {engine_adapter_name("cd" * 32), SECOND}
+
+
+def test_a_rollout_of_the_same_bytes_loads_nothing(
+    node: Supervisor, engine: Engine, cast: Cast, driver: FakeDriver
+) -> None:
+    ready(node)
+    before = list(driver.loads)
+    again = AdapterVersion.objects.create(adapter=cast.adapter, number=3, state=VersionState.VALIDATING, digest=DIGEST)
+    node.tick()
+    again.refresh_from_db()
+    assert again.state == VersionState.READY
+    rollout_set(adapter=cast.adapter, weights={3: 100}, by=None)
+    node.tick()
+    assert driver.loads == before
+
+
+def test_what_an_engine_has_lost_is_noticed_and_loaded_again(
+    node: Supervisor, engine: Engine, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = ready(node)
+    url = f"http://{entry.address}/v1/unload_lora_adapter"
+    httpx.post(url, json={"lora_name": FIRST}, headers={"authorization": f"Bearer {entry.secret}"}, trust_env=False)
+    driver.loads.clear()
+    node.tick()
+    assert driver.loads == []  # it is not asked at every tick
+    monkeypatch.setattr(supervisor_module, "_LOOK_SECONDS", 0)
+    assert residents(node) == {FIRST, SECOND}
+    assert driver.loads == [FIRST]
+
+
+@pytest.mark.parametrize("count", [10, 100])
+def test_a_tick_asks_the_database_as_often_for_ten_adapters_as_for_a_hundred(
+    node: Supervisor, engine: Engine, cast: Cast, count: int, django_assert_num_queries: Callable[..., object]
+) -> None:
+    Deployment.objects.filter(pk=cast.deployment.pk).update(residency=Residency.PINNED, adapter_slots=200)
+    for number in range(count):
+        adapter = Adapter.objects.create(department=cast.support, name=f"bot-{number}", base_model=cast.base_model)
+        AdapterVersion.objects.create(adapter=adapter, number=1, state=VersionState.READY, digest=f"{number:02x}" * 32)
+        Rollout.objects.create(adapter=adapter, weights={"1": 100})
+        cast.deployment.pinned.add(adapter)
+    assert len(ready(node).resident) == count
+    with django_assert_num_queries(4):
+        node.tick()
