@@ -4,18 +4,23 @@ gguf's own reader builds an object per token of the vocabulary, which takes seco
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import math
 import mmap
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gguf import GGUFValueType
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 # No key or string of metadata comes near; a chat template has tens of kilobytes.
 LONGEST_STRING = 16 * 1024**2
 MOST_KEYS = 100_000
+MOST_TENSORS = 100_000
+MOST_DIMENSIONS = 4
 
 _SCALARS = {
     GGUFValueType.UINT8: "<B",
@@ -100,19 +105,62 @@ class _Cursor:
             raise NotGguf(f"unknown type {number} in the metadata") from None
 
 
+@dataclass(frozen=True)
+class TensorSize:
+    """How large a tensor of the file is: its number of values, and the bytes that they take."""
+
+    values: int
+    bytes: int
+
+
 def read_metadata(path: Path) -> dict[str, Value]:
     """Return all metadata of a GGUF file; raises NotGguf, or OSError when the file cannot be read."""
+    with _opened(path) as cursor:
+        return _metadata(cursor)[1]
+
+
+def read_tensor_sizes(path: Path) -> dict[str, TensorSize]:
+    """Return the size of every tensor by its name; raises NotGguf, or OSError when the file cannot be read."""
+    with _opened(path) as cursor:
+        count, _ = _metadata(cursor)
+        if count > MOST_TENSORS:
+            raise NotGguf(f"{count} tensors")
+        return dict(_tensor_size(cursor) for _ in range(count))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Cursor]:
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise NotGguf("the file does not begin with GGUF")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             cursor = _Cursor(data)
             cursor.skip(len(MAGIC))
-            version = int(cursor.scalar("<I"))
-            if version not in VERSIONS:
-                raise NotGguf(f"GGUF version {version}; known are 2 and 3, little-endian")
-            cursor.skip(8)  # the number of tensors
-            keys = cursor.count()
-            if keys > MOST_KEYS:
-                raise NotGguf(f"{keys} keys in the metadata")
-            return {cursor.string(): cursor.value() for _ in range(keys)}
+            yield cursor
+
+
+def _metadata(cursor: _Cursor) -> tuple[int, dict[str, Value]]:
+    """Read what comes before the tensors: their number, and the metadata."""
+    version = int(cursor.scalar("<I"))
+    if version not in VERSIONS:
+        raise NotGguf(f"GGUF version {version}; known are 2 and 3, little-endian")
+    tensors = cursor.count()
+    keys = cursor.count()
+    if keys > MOST_KEYS:
+        raise NotGguf(f"{keys} keys in the metadata")
+    return tensors, {cursor.string(): cursor.value() for _ in range(keys)}
+
+
+def _tensor_size(cursor: _Cursor) -> tuple[str, TensorSize]:
+    name = cursor.string()
+    dimensions = int(cursor.scalar("<I"))
+    if dimensions > MOST_DIMENSIONS:
+        raise NotGguf(f"tensor {name} has {dimensions} dimensions")
+    values = math.prod(cursor.count() for _ in range(dimensions))
+    number = int(cursor.scalar("<I"))
+    cursor.skip(8)  # where it lies
+    try:
+        per_block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(number)]
+    except (ValueError, KeyError):
+        raise NotGguf(f"tensor {name} has the unknown type {number}") from None
+    return name, TensorSize(values, values // per_block * block_bytes)
