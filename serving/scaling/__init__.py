@@ -1,1 +1,1 @@
-"""Decides about scale: where engines go, how many there are, who is promoted. Pure functions of a snapshot and a clock."""
+"""Decides where engines go, how many there are, and who is promoted: pure functions of a snapshot and a clock."""
