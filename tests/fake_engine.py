@@ -32,6 +32,8 @@ from typing import Any, Self, cast
 
 import httptools
 
+import fake_dialects
+
 
 class Fault(StrEnum):
     """What is wrong with the engine's answers to completions; everything else it answers well."""
@@ -193,8 +195,26 @@ async def _respond(connection: _Connection, method: str, path: str, headers: dic
         case "POST", "/v1/chat/completions" | "/v1/completions":
             engine.last_headers = headers
             await _complete(connection, chat="chat" in path, body=body)
+        case "POST", path if path in fake_dialects.PATHS:
+            engine.last_headers = headers
+            _answer_other(connection, path, body)
         case _:
             connection.send_error(404, "Not Found", "NotFoundError")
+
+
+def _answer_other(connection: _Connection, path: str, body: bytes) -> None:
+    engine = connection.engine
+    wish = engine.last_body = json.loads(body)
+    if wish["model"] not in engine.models:
+        connection.send_error(404, f"The model `{wish['model']}` does not exist.", "NotFoundError")
+    elif engine.options.fail is Fault.ERROR_400:
+        where = "/var/lib/engine/adapters/secret.safetensors"
+        connection.send_error(400, f"`{wish['model']}` from {where}: max_tokens is too large.", "BadRequestError")
+    elif wish.get("stream"):
+        events = fake_dialects.events(path, wish, fails=engine.options.fail is Fault.ERROR_EVENT)
+        connection.send(200, b"".join(events), "text/event-stream; charset=utf-8")
+    else:
+        connection.send(200, json.dumps(fake_dialects.whole(path, wish)).encode())
 
 
 async def _complete(connection: _Connection, *, chat: bool, body: bytes) -> None:
@@ -236,6 +256,14 @@ def _words(wish: dict[str, Any], count: int) -> Iterator[str]:
         yield words[index % len(words)] + " "
 
 
+def _calls(wish: dict[str, Any]) -> list[dict[str, Any]]:
+    """The call of its first tool that a caller insists on."""
+    if wish.get("tool_choice") in (None, "auto", "none"):
+        return []
+    name = wish["tools"][0]["function"]["name"]
+    return [{"id": "call_1", "type": "function", "function": {"name": name, "arguments": '{"city": "Paris"}'}}]
+
+
 def _usage(wish: dict[str, Any], completion_tokens: int) -> dict[str, Any]:
     text = json.dumps(wish.get("messages", wish.get("prompt")))
     prompt_tokens = len(text.split())
@@ -260,7 +288,10 @@ async def _whole(connection: _Connection, *, chat: bool, wish: dict[str, Any]) -
         await asyncio.sleep(seconds)
     text = "".join(_words(wish, options.tokens))
     choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
-    if chat:
+    if calls := _calls(wish):
+        choice = {"index": 0, "finish_reason": "tool_calls"}
+        choice["message"] = {"role": "assistant", "content": None, "tool_calls": calls}
+    elif chat:
         choice["message"] = {"role": "assistant", "content": text}
     else:
         choice["text"] = text
@@ -317,7 +348,15 @@ async def _stream(connection: _Connection, *, chat: bool, wish: dict[str, Any]) 
         await chunk(event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}]))
     if options.ttft:
         await asyncio.sleep(options.ttft)
-    for number, word in enumerate(_words(wish, options.tokens)):
+    calls = _calls(wish)
+    for call in calls:
+        function, name = call["function"], call["function"]["name"]
+        begun = {**call, "index": 0, "function": {"name": name, "arguments": ""}}
+        pieces = [function["arguments"][:5], function["arguments"][5:]]
+        more = [{"index": 0, "function": {"arguments": piece}} for piece in pieces]
+        for delta in (begun, *more):
+            await chunk(event(choices=[{"index": 0, "delta": {"tool_calls": [delta]}}]))
+    for number, word in enumerate([] if calls else _words(wish, options.tokens)):
         data = event(choices=[{"index": 0, **({"delta": {"content": word}} if chat else {"text": word})}])
         if number == 1 and options.fail is Fault.MID_STREAM:
             transport.write(b"%x\r\n%b" % (len(data), data[: len(data) // 2]))
@@ -336,7 +375,7 @@ async def _stream(connection: _Connection, *, chat: bool, wish: dict[str, Any]) 
         if options.tps:
             await asyncio.sleep(1 / options.tps)
     else:
-        stop = {"index": 0, "finish_reason": "stop"}
+        stop = {"index": 0, "finish_reason": "tool_calls" if calls else "stop"}
         await chunk(event(choices=[{**stop, **({"delta": {}} if chat else {"text": ""})}]))
         usage = _usage(wish, options.tokens)
         _settle(connection.engine, usage)

@@ -1,4 +1,4 @@
-"""The ASGI application: inference under /v1 goes to the gateway, everything else to Django."""
+"""The ASGI application: inference goes to the gateway, everything else to Django."""
 
 import os
 from typing import cast
@@ -23,7 +23,8 @@ console = BodyLimit(
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Dispatch one connection."""
-    if scope["type"] == "lifespan" or scope.get("path", "").startswith("/v1/"):
+    # `/tokenize` lies outside of /v1, as vLLM has it.
+    if scope["type"] == "lifespan" or scope.get("path", "").startswith(("/v1/", "/tokenize")):
         await gateway(scope, receive, send)
     else:
         await console(scope, receive, send)

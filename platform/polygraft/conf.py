@@ -71,6 +71,16 @@ class Config(BaseSettings):
         default=4 * GIB, ge=1, description="Largest adapter upload, in bytes; refused while it streams in."
     )
     max_request_bytes: int = Field(default=10 * MIB, ge=1, description="Largest body of any other request, in bytes.")
+    max_output_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most tokens that one request may generate; empty: as many as the model's context holds.",
+    )
+    media_hosts: CommaList = Field(
+        default=[],
+        description="Hosts from which engines may fetch images and other media that a request refers to by address, "
+        "comma-separated; empty: none, media is sent inline as `data:` URLs.",
+    )
     max_lora_rank: int = Field(default=64, ge=1, le=512, description="Largest LoRA rank that intake accepts.")
     currency: str = Field(
         default="USD",
@@ -110,7 +120,7 @@ class Config(BaseSettings):
 
     vllm_python: Path | None = Field(default=None, description="A Python that can run vLLM; unset: the worker's own.")
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "media_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -1,6 +1,6 @@
 """The gateway: the steps of a request to /v1, in order.
 
-authenticate → read the body → resolve the model → dispatch to an engine → settle the account
+authenticate → read the body → apply the policy → resolve the model → dispatch to an engine → settle the account
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from serving.gateway.departure import Departure
 from serving.gateway.errors import GatewayError, InternalError, MethodNotAllowed, UnknownEndpoint
 from serving.gateway.parts import Parts
 from serving.gateway.reply import send_error, send_json
+from serving.gateway.ways import INFERENCE
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Endpoint(NamedTuple):
 async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
     wish = parse_wish(await read_body(call, parts.max_request_bytes))
     call.model, call.streamed = wish.model, wish.stream
+    parts.policy.apply(call.endpoint, wish.body)
     target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
     with Departure(parts.departures, call.receive):
         await parts.dispatch.answer(call, wish, target)
@@ -54,8 +56,7 @@ async def _show_model(parts: Parts, call: Call, grant: auth.Grant) -> None:
 
 
 ENDPOINTS = {
-    "/v1/chat/completions": Endpoint("POST", auth.Scope.INFERENCE, _complete),
-    "/v1/completions": Endpoint("POST", auth.Scope.INFERENCE, _complete),
+    **{path: Endpoint("POST", auth.Scope.INFERENCE, _complete) for path in INFERENCE},
     "/v1/models": Endpoint("GET", auth.Scope.MODELS, _list_models),
     f"{_ONE_MODEL}{{id}}": Endpoint("GET", auth.Scope.MODELS, _show_model),
 }

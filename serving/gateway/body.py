@@ -6,7 +6,7 @@ import orjson
 
 from serving.gateway.call import Call, ClientLeft
 from serving.gateway.errors import BodyTooLarge, InvalidBody, InvalidValue
-from serving.gateway.policy import apply_policy
+from serving.gateway.ways import Way
 
 _MAX_NAME_LENGTH = 200
 # Characters of a prompt that tell one conversation from another.
@@ -33,7 +33,10 @@ class Wish:
             value = self.body.get(field)
             if isinstance(value, str) and value:
                 return value
-        return None
+        # Where Anthropic's clients name theirs.
+        metadata = self.body.get("metadata")
+        value = metadata.get("user_id") if isinstance(metadata, dict) else None
+        return value if isinstance(value, str) and value else None
 
     @property
     def conversation(self) -> bytes:
@@ -51,12 +54,17 @@ class Wish:
                 break
         return orjson.dumps(beginning)
 
-    def for_engine(self, model: str, cache_salt: str) -> bytes:
-        """The body as an engine gets it."""
-        body = self.body
+    def for_engine(self, way: Way, model: str, cache_salt: str) -> bytes:
+        """The body as an engine gets it.
+
+        Raises:
+            InvalidValue: the engine has no way to do what a field asks for.
+        """
+        body = way.request(self.body)
         body["model"] = model
-        body["cache_salt"] = cache_salt
-        if self.stream:
+        if way.computes:
+            body["cache_salt"] = cache_salt
+        if self.stream and way.counts_on_request:
             body["stream_options"] = {"include_usage": True}
         return orjson.dumps(body)
 
@@ -93,7 +101,7 @@ def parse_wish(body: bytes) -> Wish:
 
     Raises:
         InvalidBody: it is not a JSON object.
-        InvalidValue: a field is missing or not allowed.
+        InvalidValue: a field that the gateway goes by is missing or malformed.
     """
     try:
         parsed = orjson.loads(body)
@@ -101,9 +109,7 @@ def parse_wish(body: bytes) -> Wish:
         raise InvalidBody(f"The body is not JSON: {error}.") from None
     if not isinstance(parsed, dict):
         raise InvalidBody('The body must be a JSON object, such as {"model": …, "messages": […]}.')
-    wish = Wish(parsed)
-    apply_policy(parsed)
-    return wish
+    return Wish(parsed)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

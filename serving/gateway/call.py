@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from serving.gateway.auth import Grant
     from serving.gateway.catalogue import Target
     from serving.gateway.journal import Entry
+    from serving.gateway.streams import Stream
     from serving.registry import EngineEntry
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -29,7 +30,8 @@ class Call:
     value of `serving.models.Outcome`; `status` is the HTTP status that was sent, 499 when the client left before any.
     `fallback` is why the engine is another one than would have been the first choice, or ""; `failed_before` says
     that an engine has failed over the request. Tokens are as the engine counted them. `arrived_at` is in Unix
-    seconds, `duration` in seconds, `started` and `first_token` are readings of `time.perf_counter`.
+    seconds, `duration` in seconds, `started` and `first_token` are readings of `time.perf_counter`. `stream` is the
+    answer under way, if it comes as one.
     """
 
     __slots__ = (
@@ -58,6 +60,7 @@ class Call:
         "send",
         "started",
         "status",
+        "stream",
         "streamed",
         "target",
     )
@@ -80,6 +83,7 @@ class Call:
         self.fallback = ""
         self.failed_before = False
         self.streamed = False
+        self.stream: Stream | None = None
         self.response_started = False
         self.outcome = "failed"
         self.status = 0

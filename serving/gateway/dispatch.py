@@ -15,18 +15,21 @@ from serving.gateway.call import Call, ClientLeft
 from serving.gateway.catalogue import Target
 from serving.gateway.connection import BrokenOff, Silent, Stalled
 from serving.gateway.errors import (
+    EndpointNotServed,
     EngineFailed,
     EngineOverloaded,
     EngineTimeout,
+    GatewayError,
     ModelNotReady,
     NoEngine,
     ServiceError,
 )
 from serving.gateway.fleet import Fleet
 from serving.gateway.metrics import count_retry
-from serving.gateway.relay import FAILED, pass_on
+from serving.gateway.relay import FAILED, pass_on, read_all
 from serving.gateway.route import engine_to_load, engines_for, why_not_at_home
 from serving.gateway.upstream import Pool, Unreachable, request_bytes
+from serving.gateway.ways import way_to
 from serving.registry import EngineEntry
 from serving.wake import wake
 
@@ -34,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 # Statuses with which an engine says "not me, not now": another engine may do better.
 _PASSED = {404: "not_loaded", 429: "overloaded", 503: "overloaded"}
+_NOT_SERVED = "not_served"
+# Without these words a 404 is about the path.
+_MODEL_UNKNOWN = b"does not exist"
 _USUAL_ANSWER_TOKENS = 256
 _REDIS_SECONDS = 1.0
 
@@ -60,6 +66,8 @@ class Dispatch:
             EngineRefused, EngineFailed, EngineTimeout: what the engine made of it.
             EngineOverloaded, ModelNotReady: every engine was passed over.
             NoEngine: there is none, and none is on its way.
+            EndpointNotServed: none of them does what the endpoint is for.
+            InvalidValue: a field asks for what the engine cannot do.
             ClientLeft: the client has not taken anything for so long that the engine was let go.
         """
         # Twice, since an adapter may have left an engine that was just said to hold it.
@@ -72,23 +80,27 @@ class Dispatch:
                 return
             if call.fallback != "not_loaded":
                 break
-        raise _nobody(target, call.fallback)
+        raise _nobody(call, target)
 
     async def _try(self, call: Call, wish: Wish, target: Target, engines: Sequence[EngineEntry]) -> bool:
         """Try engines in turn; returns whether one has answered."""
         assert call.grant is not None  # noqa: S101  # for the type checker
-        body = wish.for_engine(target.engine_model, engine_cache_salt(call.grant.cache_salt))
-        tokens = _tokens(wish, body)
+        salt = engine_cache_salt(call.grant.cache_salt)
         fleet, breakers = self._fleet, self._breakers
         for engine in engines:
+            way = way_to(call.endpoint, engine.kind)
+            if way is None:
+                continue
             call.engine = engine
+            body = wish.for_engine(way, target.engine_model, salt)
+            tokens = _tokens(wish, body)
             if call.entry is not None:
                 call.entry.asked(call)
-            if engine.kind != target.kinds[0] and not call.fallback:
+            if engine.kind != target.kinds[0] and not call.fallback and way_to(call.endpoint, target.kinds[0]):
                 call.fallback = why_not_at_home(target, fleet)
                 if call.fallback == "no_engine":
                     await self._wake(target)
-            request = request_bytes(call.endpoint, engine.address, engine.secret, body)
+            request = request_bytes(way.path, engine.address, engine.secret, body)
             fleet.enter(engine.id, tokens)
             connection = None
             try:
@@ -99,11 +111,13 @@ class Dispatch:
                         breakers.answered(engine.id)
                     if target.adapter_version_id is not None:
                         fleet.note_use(engine, target.engine_model)
-                    await pass_on(call, wish, target, connection)
+                    await pass_on(call, wish, way, target, connection)
                     return True
                 passed = _PASSED.get(status, "failed")
                 if passed == "failed":
                     self._failed(call, engine, f"status {status}")
+                elif way.pools and status == 404 and _MODEL_UNKNOWN not in await read_all(connection):
+                    passed = _NOT_SERVED
                 elif passed == "not_loaded":
                     fleet.lost(engine, target.engine_model)
             except Unreachable:
@@ -181,11 +195,17 @@ class Dispatch:
 
 def _tokens(wish: Wish, body: bytes) -> int:
     """What a request may cost an engine: a guess that only has to be fair between requests."""
-    limit = wish.body.get("max_completion_tokens") or wish.body.get("max_tokens")
+    asked = wish.body.get
+    limit = asked("max_completion_tokens") or asked("max_tokens") or asked("max_output_tokens")
     return len(body) // 4 + (limit if isinstance(limit, int) and limit > 0 else _USUAL_ANSWER_TOKENS)
 
 
-def _nobody(target: Target, reason: str) -> ServiceError:
+def _nobody(call: Call, target: Target) -> GatewayError:
+    reason = call.fallback
+    if reason in ("", _NOT_SERVED):
+        return EndpointNotServed(
+            f"The model '{target.asked}' does not do {call.endpoint} on the engines that serve it now.", param="model"
+        )
     if reason == "not_loaded":
         return ModelNotReady(f"The model '{target.asked}' is being loaded. Ask again in a few seconds.", param="model")
     if reason in ("broken_off", "failed"):

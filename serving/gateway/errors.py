@@ -5,6 +5,7 @@ GatewayError
 │   ├── InvalidBody          400 invalid_body
 │   ├── InvalidValue         400 invalid_value
 │   ├── EngineRefused        400 engine_refused
+│   ├── EndpointNotServed    400 endpoint_not_served
 │   ├── InvalidKey           401 invalid_api_key
 │   ├── AddressNotAllowed    403 ip_not_allowed
 │   ├── ScopeMissing         403 scope_missing
@@ -86,6 +87,13 @@ class EngineRefused(RequestError):
         super().__init__(message, param=param)
         if code is not None:
             self.code = code
+
+
+class EndpointNotServed(RequestError):
+    """The model, or every kind of engine that serves it now, is not made for this endpoint."""
+
+    status, code = 400, "endpoint_not_served"
+    summary = "The model is not made for this endpoint, or no engine that serves it now is."
 
 
 class InvalidKey(RequestError):

@@ -71,6 +71,10 @@ class Events:
             self.done = True
         return data
 
+    def failure(self, error: GatewayError) -> bytes:
+        """See `streams.Stream.failure`."""
+        return error_event(error)
+
     def _hold_back(self, data: bytes) -> bytes:
         """Keep what follows the last whole event for the next block."""
         cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)

@@ -20,6 +20,7 @@ from serving.gateway.dispatch import Dispatch
 from serving.gateway.fleet import Fleet
 from serving.gateway.journal import Journal
 from serving.gateway.meter import Meter
+from serving.gateway.policy import Policy
 from serving.gateway.spool import Spool
 from serving.gateway.upstream import Pool
 from serving.gateway.usage_stream import UsageStream
@@ -34,6 +35,7 @@ class Parts:
     def __init__(self) -> None:
         conf = config()
         self.max_request_bytes = conf.max_request_bytes
+        self.policy = Policy(max_output_tokens=conf.max_output_tokens, media_hosts=conf.media_hosts)
         self.authentication = Authentication()
         self.catalogue = Catalogue()
         self.departures = Departures()

@@ -3,72 +3,162 @@
 replaced   model                 by the engine's name for it
            cache_salt            by the department's: prefix caches of departments stay apart
            stream_options        when streaming: usage is always counted, and hidden from who did not ask
-dropped    priority, request_id, kv_transfer_params, vllm_xargs
-                                 the platform's own business; the answer is the same without
-refused    prompt_embeds, chat_template, logits_processors, mm_processor_kwargs, media_io_kwargs
-                                 they reach into the engine, and without them the answer would be another
+dropped    DROPPED               the platform's own business; the answer is the same without
+refused    REFUSED               they reach into the engine, and without them the answer would be another
            chat_template_kwargs  all but the switches in ALLOWED_TEMPLATE_SWITCHES, likewise
-           media by address      engines would fetch any address for any caller; `data:` URLs are taken
-capped     n, best_of, logprobs, top_logprobs, prompt_logprobs
-                                 at CAPS: one request must not be thousands
-           prompt                as a list of prompts at MAX_PROMPTS, likewise
+           media                 see `media`
+capped     CAPS                  numbers: one request must not be thousands
+           TOKEN_FIELDS          at POLYGRAFT_MAX_OUTPUT_TOKENS, which also holds where the request is silent
+           MAX_ITEMS             lists: how long they may be
+           stop, stop_sequences  also at MAX_STOP_LENGTH characters each
+           prompt                as a list of prompts at MAX_PROMPTS
+
+What only Anthropic's Messages and OpenAI's Responses have is in `messages_policy` and `responses_policy`.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from serving.gateway.errors import InvalidValue
+from serving.gateway.media import Media
+from serving.gateway.messages_policy import apply_messages_policy
+from serving.gateway.responses_policy import apply_responses_policy
 
-DROPPED = frozenset({"priority", "request_id", "kv_transfer_params", "vllm_xargs"})
-REFUSED = frozenset({"prompt_embeds", "chat_template", "logits_processors", "mm_processor_kwargs", "media_io_kwargs"})
+DROPPED = frozenset(
+    {
+        *("priority", "cache_salt", "request_id", "session_id", "watermarking"),
+        *("kv_transfer_params", "ec_transfer_params", "vllm_xargs", "routed_experts_prompt_start"),
+        *("mm_payload", "return_mm_kwargs", "enable_response_messages"),
+    }
+)
+REFUSED = frozenset(
+    {
+        *("prompt_embeds", "chat_template", "logits_processors", "mm_processor_kwargs", "media_io_kwargs"),
+        "previous_input_messages",
+    }
+)
 ALLOWED_TEMPLATE_SWITCHES = frozenset({"enable_thinking", "thinking", "reasoning_effort"})
 # Field → the largest integer it may be.
 CAPS = {"n": 16, "best_of": 16, "logprobs": 20, "top_logprobs": 20, "prompt_logprobs": 20}
+TOKEN_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens"})
+# Field → the most items that it may have.
+MAX_ITEMS = {
+    "messages": 4096,
+    "input": 4096,
+    "tools": 1024,
+    "stop": 16,
+    "stop_sequences": 16,
+    "stop_token_ids": 256,
+    "bad_words": 256,
+    "allowed_token_ids": 4096,
+    "logprob_token_ids": 20,
+    "logit_bias": 1024,
+    **dict.fromkeys(("documents", "queries", "items", "data_1", "data_2", "text_1", "text_2"), 1024),
+}
 MAX_PROMPTS = 64
+MAX_STOP_LENGTH = 256
 
-_SPECIAL = DROPPED | REFUSED | CAPS.keys() | {"chat_template_kwargs"}
+_STOPS = frozenset({"stop", "stop_sequences"})
+# The field that says how long an answer may get, for those endpoints that go on to the end of the context without it.
+_LENGTH = {"/v1/chat/completions": "max_tokens", "/v1/responses": "max_output_tokens"}
+_SPECIAL = DROPPED | REFUSED | CAPS.keys() | TOKEN_FIELDS | MAX_ITEMS.keys() | {"chat_template_kwargs", "prompt"}
+_OWN = {
+    "/v1/messages": apply_messages_policy,
+    "/v1/messages/count_tokens": apply_messages_policy,
+    "/v1/responses": apply_responses_policy,
+}
 
 
-def apply_policy(body: dict[str, Any]) -> None:
-    """Bring a body in line with the table, in place; the fields that are replaced are not touched here.
+class Policy:
+    """The table, with what a platform has set.
 
-    Raises:
-        InvalidValue: a field is refused or over its cap.
+    Args:
+        max_output_tokens: the most tokens that a request may ask for; None: as many as the engine allows.
+        media_hosts: the hosts from which engines may fetch media.
     """
-    for field in _SPECIAL & body.keys():
-        if field in DROPPED:
-            del body[field]
-        elif field in REFUSED:
-            if body[field] is not None:
+
+    def __init__(self, *, max_output_tokens: int | None, media_hosts: Iterable[str]) -> None:
+        self._most_tokens = max_output_tokens
+        self._media = Media(media_hosts)
+
+    def apply(self, endpoint: str, body: dict[str, Any]) -> None:
+        """Bring a body in line with the table, in place; the fields that are replaced are left to who replaces them.
+
+        Raises:
+            InvalidValue: a field is refused or over its cap.
+        """
+        for field in _SPECIAL & body.keys():
+            value = body[field]
+            if field in DROPPED:
+                del body[field]
+            elif value is None:
+                continue
+            elif field in REFUSED:
                 raise InvalidValue(f"'{field}' is not supported on this platform. Leave it out.", param=field)
-            del body[field]
-        elif field in CAPS:
-            _check_cap(field, body[field])
-        else:
-            _check_template_switches(body[field])
-    prompt = body.get("prompt")
-    if isinstance(prompt, list) and len(prompt) > MAX_PROMPTS and not isinstance(prompt[0], int):
-        raise InvalidValue(
-            f"'prompt' has {len(prompt)} prompts; at most {MAX_PROMPTS} go into one request.", param="prompt"
-        )
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        for index, message in enumerate(messages):
-            content = message.get("content") if isinstance(message, dict) else None
-            if isinstance(content, list):
-                _check_parts(content, f"messages[{index}].content")
+            elif field in CAPS:
+                _check_cap(field, value)
+            elif field in TOKEN_FIELDS:
+                self._check_tokens(field, value)
+            elif field == "chat_template_kwargs":
+                _check_template_switches(value)
+            elif field == "prompt":
+                _check_prompts(value)
+            else:
+                _check_items(field, value)
+        self._media.check(body)
+        if self._most_tokens is not None:
+            self._limit_silent(endpoint, body)
+        if (apply := _OWN.get(endpoint)) is not None:
+            apply(body)
+
+    def _check_tokens(self, field: str, value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidValue(f"'{field}' must be a whole number.", param=field)
+        if self._most_tokens is not None and value > self._most_tokens:
+            raise InvalidValue(
+                f"'{field}' is {value}; at most {self._most_tokens} are allowed on this platform.", param=field
+            )
+
+    def _limit_silent(self, endpoint: str, body: dict[str, Any]) -> None:
+        field = _LENGTH.get(endpoint)
+        if field is not None and all(body.get(one) is None for one in TOKEN_FIELDS - {"min_tokens"}):
+            body[field] = self._most_tokens
 
 
 def _check_cap(field: str, value: object) -> None:
-    if value is None or value is False or value is True:
+    if value is False or value is True:
         return  # `logprobs` of chat completions is a switch
     cap = CAPS[field]
     if not isinstance(value, int) or not 0 <= value <= cap:
         raise InvalidValue(f"'{field}' must be an integer from 0 to {cap}.", param=field)
 
 
-def _check_template_switches(value: object) -> None:
-    if value is None:
+def _check_items(field: str, value: Any) -> None:
+    if not isinstance(value, list | dict):
+        if field in _STOPS:
+            _check_stops(field, [value])
         return
+    most = MAX_ITEMS[field]
+    # A list of tokens is one input.
+    if len(value) > most and not (field == "input" and isinstance(value, list) and isinstance(value[0], int)):
+        raise InvalidValue(f"'{field}' has {len(value)} items; at most {most} are allowed.", param=field)
+    if field in _STOPS:
+        _check_stops(field, value)
+
+
+def _check_stops(field: str, stops: Iterable[object]) -> None:
+    if any(not isinstance(stop, str) or len(stop) > MAX_STOP_LENGTH for stop in stops):
+        raise InvalidValue(f"'{field}' takes strings of at most {MAX_STOP_LENGTH} characters.", param=field)
+
+
+def _check_prompts(prompt: object) -> None:
+    if isinstance(prompt, list) and len(prompt) > MAX_PROMPTS and not isinstance(prompt[0], int):
+        raise InvalidValue(
+            f"'prompt' has {len(prompt)} prompts; at most {MAX_PROMPTS} go into one request.", param="prompt"
+        )
+
+
+def _check_template_switches(value: object) -> None:
     if not isinstance(value, dict):
         raise InvalidValue("'chat_template_kwargs' must be an object.", param="chat_template_kwargs")
     for name, switch in value.items():
@@ -78,17 +168,3 @@ def _check_template_switches(value: object) -> None:
                 f"'chat_template_kwargs.{name}' is not supported on this platform; allowed are: {allowed}.",
                 param="chat_template_kwargs",
             )
-
-
-def _check_parts(parts: list[Any], where: str) -> None:
-    for part in parts:
-        if not isinstance(part, dict):
-            continue
-        for name, value in part.items():
-            if not name.endswith("url"):
-                continue
-            url = value.get("url") if isinstance(value, dict) else value
-            if url is not None and not (isinstance(url, str) and url.startswith("data:")):
-                raise InvalidValue(
-                    f"'{where}' refers to media by address. Send it inline, as a 'data:' URL.", param="messages"
-                )

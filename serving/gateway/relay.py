@@ -11,8 +11,10 @@ from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
 from serving.gateway.connection import BrokenOff, Connection
 from serving.gateway.errors import EngineFailed, EngineRefused
-from serving.gateway.events import Events, EventTooLong
+from serving.gateway.events import EventTooLong
 from serving.gateway.reply import end_stream, send_events, send_json
+from serving.gateway.streams import Stream
+from serving.gateway.ways import Names, Way
 
 log = structlog.get_logger(__name__)
 
@@ -24,65 +26,68 @@ _ENGINE_NAME = re.compile(r"lora-[0-9a-f]{64}")
 _PATH = re.compile(r"(?<![\w:/.])/(?:[\w.@+-]+/)+[\w.@+-]*")
 
 
-async def pass_on(call: Call, wish: Wish, target: Target, connection: Connection) -> None:
-    """Pass on an engine's answer, of which the head has come.
+async def pass_on(call: Call, wish: Wish, way: Way, target: Target, connection: Connection) -> None:
+    """Pass on an engine's answer, of which the head has come and which came by this way.
 
     Raises:
         EngineRefused, EngineFailed: what the engine made of it.
         BrokenOff, Silent, Stalled: as `Connection.read`.
     """
+    names = Names(target.engine_model, target.asked)
     if connection.status in _CALLERS_FAULT:
-        raise _refusal(await _read_all(connection), target)
+        raise _refusal(await read_all(connection), names)
     if connection.status != 200:
         log.error("engine.failed", engine_id=call.engine and call.engine.id, status=connection.status)
         raise EngineFailed(FAILED)
     if wish.stream:
         if not connection.content_type.startswith(b"text/event-stream"):
             raise EngineFailed(FAILED)
-        await _pass_stream_on(call, wish, target, connection)
+        await _pass_stream_on(call, way.stream(wish.body, names, wish.show_usage), connection)
     else:
-        await _pass_whole_on(call, target, connection)
+        await _pass_whole_on(call, wish, way, names, connection)
 
 
-async def _pass_whole_on(call: Call, target: Target, connection: Connection) -> None:
-    body = await _read_all(connection)
+async def _pass_whole_on(call: Call, wish: Wish, way: Way, names: Names, connection: Connection) -> None:
     try:
-        usage = orjson.loads(body).get("usage")
-    except (orjson.JSONDecodeError, AttributeError):
+        body, usage = way.answer(await read_all(connection), wish.body, names)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError):
         raise EngineFailed(FAILED) from None
     _count_tokens(call, usage)
-    if target.engine_model != target.asked:
-        body = body.replace(target.engine_model.encode(), target.asked.encode())
     await send_json(call, 200, body)
     call.outcome = "finished"
 
 
-async def _pass_stream_on(call: Call, wish: Wish, target: Target, connection: Connection) -> None:
-    events = Events(engine_model=target.engine_model, asked=target.asked, show_usage=wish.show_usage)
+async def _pass_stream_on(call: Call, stream: Stream, connection: Connection) -> None:
+    call.stream = stream
     usage = None
     try:
         while block := await connection.read():
-            shown = events.feed(block)
-            if events.usage is not usage:
-                usage = events.usage
+            shown = stream.feed(block)
+            if stream.usage is not usage:
+                usage = stream.usage
                 _count_tokens(call, usage)
-            if events.content and call.first_token is None:
+            if stream.content and call.first_token is None:
                 call.note_first_token()
             if shown:
                 await send_events(call, shown)
     except EventTooLong:
-        events.failed = True
+        stream.failed = True
     finally:
-        if usage is None:
+        if usage is None or not (stream.done or call.completion_tokens):
             # What the engine would have counted is not known; the events are what is.
-            call.completion_tokens = events.events
-    if events.failed or not events.done:
+            call.completion_tokens = stream.events
+    if stream.failed or not stream.done:
         raise EngineFailed(FAILED)
     await end_stream(call)
     call.outcome = "finished"
 
 
-async def _read_all(connection: Connection) -> bytes:
+async def read_all(connection: Connection) -> bytes:
+    """The whole body of an answer.
+
+    Raises:
+        BrokenOff, Silent, Stalled: as `Connection.read`; it is beyond all measure.
+    """
     body = await connection.read()
     if not body:
         return body
@@ -111,7 +116,7 @@ def _number(value: object) -> int:
     return min(value, _LARGEST_COUNT) if isinstance(value, int) and value > 0 else 0
 
 
-def _refusal(body: bytes, target: Target) -> EngineRefused:
+def _refusal(body: bytes, names: Names) -> EngineRefused:
     """The engine's complaint in its own words, without what only the platform may know."""
     try:
         error = orjson.loads(body)
@@ -119,7 +124,7 @@ def _refusal(body: bytes, target: Target) -> EngineRefused:
         message, param, code = error["message"], error.get("param"), error.get("code")
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         message, param, code = "The engine found fault with the request.", None, None
-    message = _ENGINE_NAME.sub(target.asked, str(message))
+    message = _ENGINE_NAME.sub(names.asked, str(message))
     return EngineRefused(
         _PATH.sub("…", message),
         param=param if isinstance(param, str) else None,
