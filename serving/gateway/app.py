@@ -36,8 +36,8 @@ class Endpoint(NamedTuple):
 
 async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
     wish = parse_wish(await read_body(call, parts.max_request_bytes))
-    call.model, call.streamed = wish.model, wish.stream
     parts.policy.apply(call.endpoint, wish.body)
+    call.model, call.streamed = wish.model, wish.stream
     target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
     with Departure(parts.departures, call.receive):
         await parts.dispatch.answer(call, wish, target)
