@@ -190,11 +190,11 @@ def test_an_engine_that_does_not_do_it_is_passed_over_for_one_that_does(
     assert "x-polygraft-fallback" not in answer.headers
 
 
-def test_a_request_falls_back_from_native_to_translated(cast: Cast, engines: Engines, serve: Serve) -> None:
-    engines.start(Fault.REFUSE, kind="vllm")
-    engines.start(kind="llamacpp")
+def test_a_request_falls_back_from_translated_to_native(cast: Cast, engines: Engines, serve: Serve) -> None:
+    engines.start(Fault.REFUSE, kind="llamacpp")
+    engines.start(kind="vllm")
     answer = serve().client(cast.secret).post(MESSAGES, json=message())
-    assert answer.json()["content"][0]["text"] == EXPECTED["llamacpp"]
+    assert answer.json()["content"][0]["text"] == EXPECTED["vllm"]
     assert answer.headers["x-polygraft-fallback"] == "unreachable"
 
 
