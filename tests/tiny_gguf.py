@@ -6,7 +6,8 @@ import gguf
 import numpy as np
 
 from serving.adapters.architectures import BY_MODEL_TYPE
-from serving.adapters.safetensors_file import load, read_header
+from serving.adapters.safetensors_file import read_header
+from serving.adapters.safetensors_values import load
 from tiny_models import CONFIGS, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, VOCABULARY
 
 # Hugging Face's defaults that llama.cpp must be told: soft caps of attention and of the logits, rotary base.
@@ -42,7 +43,7 @@ def write_tiny_gguf(model_type: str, folder: Path) -> Path:
         writer.add_final_logit_softcapping(final)
     if config.get("sliding_window"):
         writer.add_sliding_window(config["sliding_window"])
-    names = gguf.get_tensor_name_map(architecture.gguf, LAYERS)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.name.upper()], LAYERS)
     weights = folder / "model.safetensors"
     for name, tensor in read_header(weights, 2**20).items():
         values = load(weights, tensor)

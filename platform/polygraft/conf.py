@@ -87,6 +87,12 @@ class Config(BaseSettings):
         pattern=r"^[A-Z]{3}$",
         description="Currency of base models' prices, of costs and of limits on money, as three letters (ISO 4217).",
     )
+    intake_seconds: int = Field(
+        default=300, ge=1, description="Processor seconds that the examination of one upload may take."
+    )
+    intake_memory_mib: int = Field(
+        default=1024, ge=256, description="Memory that the examination of one upload may take, in MiB."
+    )
     node_name: str = Field(
         default_factory=socket.gethostname,
         description="Name of this machine as a node; also its direct queue.",

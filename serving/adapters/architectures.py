@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import gguf
-
 
 @dataclass(frozen=True)
 class Sizes:
@@ -54,7 +52,6 @@ class Architecture:
     """
 
     name: str
-    gguf: gguf.MODEL_ARCH
     model_types: tuple[str, ...]
     modules: Callable[[Sizes], Modules] = _split
     interleaved: bool = False
@@ -64,12 +61,12 @@ class Architecture:
 ARCHITECTURES = {
     architecture.name: architecture
     for architecture in (
-        Architecture("llama", gguf.MODEL_ARCH.LLAMA, ("llama", "mistral"), interleaved=True),
-        Architecture("qwen2", gguf.MODEL_ARCH.QWEN2, ("qwen2",)),
-        Architecture("qwen3", gguf.MODEL_ARCH.QWEN3, ("qwen3",), head_dim=128),
-        Architecture("gemma2", gguf.MODEL_ARCH.GEMMA2, ("gemma2",), head_dim=256),
-        Architecture("gemma3", gguf.MODEL_ARCH.GEMMA3, ("gemma3_text",), head_dim=256),
-        Architecture("phi3", gguf.MODEL_ARCH.PHI3, ("phi3",), modules=_fused),
+        Architecture("llama", ("llama", "mistral"), interleaved=True),
+        Architecture("qwen2", ("qwen2",)),
+        Architecture("qwen3", ("qwen3",), head_dim=128),
+        Architecture("gemma2", ("gemma2",), head_dim=256),
+        Architecture("gemma3", ("gemma3_text",), head_dim=256),
+        Architecture("phi3", ("phi3",), modules=_fused),
     )
 }
 BY_MODEL_TYPE = {

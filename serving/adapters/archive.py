@@ -1,6 +1,7 @@
 """Takes the two files of an adapter out of what was uploaded: loose files, or one archive of them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,11 @@ class Unpacked:
 
 
 def unpack(upload: Path, destination: Path, limits: Limits) -> Unpacked:
-    """Copy adapter_config.json and adapter_model.safetensors from an upload's folder to a new folder `destination`.
+    """Bring adapter_config.json and adapter_model.safetensors from an upload's folder to a new folder `destination`.
 
     The upload holds files under their clients' names: loose, or exactly one archive (.zip, .tar, .tar.gz, .tgz).
-    Memory is constant, whatever is sent. Raises Rejected; what it has written by then is the caller's to delete.
+    Loose files are linked where that can be done. Memory is constant, whatever is sent. Raises Rejected; what it has
+    written by then is the caller's to delete.
     """
     destination.mkdir(parents=True)
     taken: dict[str, str] = {}
@@ -135,7 +137,7 @@ def _check_uploaded_sizes(files: Sequence[Path], limits: Limits) -> None:
 
 def _loose(files: Sequence[Path]) -> Iterator[Member]:
     for file in files:
-        yield Member(file.name, partial(_chunks, file))
+        yield Member(file.name, partial(_chunks, file), file)
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
@@ -183,6 +185,10 @@ def _refuse_dangerous(name: str) -> None:
 
 def _write(member: Member, destination: Path, longest: int) -> None:
     """Copy a member's bytes and count them: what a header says about its size is not believed."""
+    if member.file is not None and member.file.stat().st_size <= longest:
+        with suppress(OSError):  # another file system
+            destination.hardlink_to(member.file)
+            return
     written = 0
     with destination.open("xb") as copy:
         for chunk in member.chunks():

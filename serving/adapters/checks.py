@@ -1,14 +1,12 @@
 """Holds an adapter's tensors against its configuration and against the base model."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from serving.adapters import safetensors_file
 from serving.adapters.base_spec import BaseSpec
 from serving.adapters.lora_config import LoraConfig
 from serving.adapters.names import CONFIG, WEIGHTS
 from serving.adapters.report import Report, shown, shown_shape
-from serving.adapters.safetensors_file import Tensor
+from serving.adapters.safetensors_file import FLOATS, Tensor
 from serving.adapters.tensor_names import full_name, parse, why_unknown
 
 Tensors = Mapping[str, Tensor]
@@ -18,7 +16,7 @@ def check_types(tensors: Tensors, report: Report) -> None:
     """One float type for all: engines read the first tensor's and cast."""
     types = sorted({tensor.dtype for tensor in tensors.values()})
     for tensor in tensors.values():
-        if tensor.dtype not in safetensors_file.FLOATS:
+        if tensor.dtype not in FLOATS:
             report.error(
                 "dtype",
                 f"{shown(tensor.name)} has the type {tensor.dtype}.",
@@ -140,40 +138,6 @@ def check_targets(tensors: Tensors, base: BaseSpec, config: LoraConfig, report: 
             expected="all modules that target_modules names",
             found=f"{len(missing)} missing",
             advice="If you trained them, save the adapter again; else nothing needs to be done.",
-        )
-
-
-def check_values(path: Path, tensors: Tensors, report: Report) -> None:
-    """All numbers are finite; and not all B are zero, for then the adapter changes nothing."""
-    zero = matrices = 0
-    for name, tensor in tensors.items():
-        if tensor.dtype not in safetensors_file.FLOATS:
-            continue
-        content = safetensors_file.examine(path, tensor)
-        if not content.finite:
-            report.error(
-                "finite",
-                f"{shown(name)} holds numbers that are infinite or not a number (NaN).",
-                file=WEIGHTS,
-                tensor=shown(name),
-                expected="finite numbers",
-                found="infinity or NaN",
-                advice="The training diverged. Train again with a lower learning rate or in bfloat16 or float32.",
-            )
-        parsed = parse(name)
-        if parsed and parsed.side == "B":
-            matrices += 1
-            zero += content.zero
-    if zero:
-        report.warning(
-            "zero",
-            "All lora_B matrices are zero: the adapter changes nothing."
-            if zero == matrices
-            else f"{zero} of {matrices} lora_B matrices are zero: they change nothing.",
-            file=WEIGHTS,
-            expected="trained lora_B matrices",
-            found=f"{zero} of {matrices} are zero",
-            advice="Make sure that you saved the adapter after the training, not before.",
         )
 
 

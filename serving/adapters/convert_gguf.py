@@ -26,7 +26,8 @@ from serving.adapters.lora_config import LoraConfig
 from serving.adapters.names import CONFIG, WEIGHTS
 from serving.adapters.peft_config import read_config
 from serving.adapters.report import Report
-from serving.adapters.safetensors_file import Tensor, load, read_header
+from serving.adapters.safetensors_file import Tensor, read_header
+from serving.adapters.safetensors_values import load
 from serving.adapters.tensor_names import full_name, parse
 
 Matrix = npt.NDArray[np.float32]
@@ -67,7 +68,7 @@ def _write(destination: Path, weights: Path, tensors: dict[str, Tensor], config:
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", alpha)
-    names = gguf.get_tensor_name_map(ARCHITECTURES[base.architecture].gguf, base.layers)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[base.architecture.upper()], base.layers)
     for tensor in ordered:
         shape = tensor.shape
         writer.add_tensor_info(

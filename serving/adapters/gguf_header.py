@@ -10,9 +10,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
-
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -22,18 +21,37 @@ MOST_KEYS = 100_000
 MOST_TENSORS = 100_000
 MOST_DIMENSIONS = 4
 
+
+class _ValueType(IntEnum):
+    """The format's types of values; the package gguf has them too, and takes 100 ms to import."""
+
+    UINT8 = 0
+    INT8 = 1
+    UINT16 = 2
+    INT16 = 3
+    UINT32 = 4
+    INT32 = 5
+    FLOAT32 = 6
+    BOOL = 7
+    STRING = 8
+    ARRAY = 9
+    UINT64 = 10
+    INT64 = 11
+    FLOAT64 = 12
+
+
 _SCALARS = {
-    GGUFValueType.UINT8: "<B",
-    GGUFValueType.INT8: "<b",
-    GGUFValueType.UINT16: "<H",
-    GGUFValueType.INT16: "<h",
-    GGUFValueType.UINT32: "<I",
-    GGUFValueType.INT32: "<i",
-    GGUFValueType.FLOAT32: "<f",
-    GGUFValueType.BOOL: "<?",
-    GGUFValueType.UINT64: "<Q",
-    GGUFValueType.INT64: "<q",
-    GGUFValueType.FLOAT64: "<d",
+    _ValueType.UINT8: "<B",
+    _ValueType.INT8: "<b",
+    _ValueType.UINT16: "<H",
+    _ValueType.INT16: "<h",
+    _ValueType.UINT32: "<I",
+    _ValueType.INT32: "<i",
+    _ValueType.FLOAT32: "<f",
+    _ValueType.BOOL: "<?",
+    _ValueType.UINT64: "<Q",
+    _ValueType.INT64: "<q",
+    _ValueType.FLOAT64: "<d",
 }
 
 
@@ -82,25 +100,25 @@ class _Cursor:
 
     def value(self) -> Value:
         kind = self._kind()
-        if kind is GGUFValueType.STRING:
+        if kind is _ValueType.STRING:
             return self.string()
-        if kind is not GGUFValueType.ARRAY:
+        if kind is not _ValueType.ARRAY:
             return self.scalar(_SCALARS[kind])
         element = self._kind()
         count = self.count()
-        if element is GGUFValueType.ARRAY:
+        if element is _ValueType.ARRAY:
             raise NotGguf("an array of arrays in the metadata")
-        if element is GGUFValueType.STRING:
+        if element is _ValueType.STRING:
             for _ in range(count):
                 self.skip(self.count())
         else:
             self.skip(count * struct.calcsize(_SCALARS[element]))
         return ArrayLength(count)
 
-    def _kind(self) -> GGUFValueType:
+    def _kind(self) -> _ValueType:
         number = int(self.scalar("<I"))
         try:
-            return GGUFValueType(number)
+            return _ValueType(number)
         except ValueError:
             raise NotGguf(f"unknown type {number} in the metadata") from None
 
@@ -152,6 +170,9 @@ def _metadata(cursor: _Cursor) -> tuple[int, dict[str, Value]]:
 
 
 def _tensor_size(cursor: _Cursor) -> tuple[str, TensorSize]:
+    # Imported late, for its 100 ms: the metadata is read by processes that live for less.
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
     name = cursor.string()
     dimensions = int(cursor.scalar("<I"))
     if dimensions > MOST_DIMENSIONS:

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 from django.core.exceptions import ValidationError
@@ -12,14 +12,13 @@ from django.db import transaction
 from django.db.models import Max
 
 from polygraft.conf import config
-from serving.adapters.archive import unpack
 from serving.adapters.base_spec import UnsupportedBase
 from serving.adapters.convert_gguf import convert
+from serving.adapters.examination import Bounds, Examination, examine_apart
 from serving.adapters.files import adapter_store, gguf_name, stage_files, upload_folder
 from serving.adapters.lifecycle import version_claim, version_reject, version_stored, versions_release_unprobed
-from serving.adapters.limits import Limits
-from serving.adapters.report import Rejected, Report
-from serving.adapters.validate import validate
+from serving.adapters.limits import MIB, Limits
+from serving.adapters.report import Report
 from serving.background import intake_request
 from serving.base_models import base_spec
 from serving.models import Adapter, AdapterVersion, BaseModel
@@ -74,35 +73,34 @@ def version_take_in(version_id: int) -> None:
     upload = upload_folder(version_id)
     with tempfile.TemporaryDirectory(dir=config().home / "tmp", prefix="intake-") as scratch:
         report = _examine(version, upload, Path(scratch))
-        if report.ok:
+        accepted = report["ok"]
+        if accepted:
             folder = Path(scratch) / "adapter"
             digest = _keep(version, folder)
             size = sum(file.stat().st_size for file in folder.iterdir())
-            version_stored(version, digest=digest, size_bytes=size, report=report.as_json())
+            version_stored(version, digest=digest, size_bytes=size, report=report)
             versions_release_unprobed()
         else:
-            version_reject(version, report=report.as_json())
+            version_reject(version, report=report)
     shutil.rmtree(upload, ignore_errors=True)
-    log.info("adapter version is examined", version=str(version), accepted=report.ok)
+    log.info("adapter version is examined", version=str(version), accepted=accepted)
 
 
-def _examine(version: AdapterVersion, upload: Path, scratch: Path) -> Report:
+def _examine(version: AdapterVersion, upload: Path, scratch: Path) -> dict[str, Any]:
     base_model = version.adapter.base_model
+    settings = config()
     limits = Limits(
-        total_bytes=config().max_upload_bytes, file_bytes=config().max_upload_bytes, max_rank=config().max_lora_rank
+        total_bytes=settings.max_upload_bytes, file_bytes=settings.max_upload_bytes, max_rank=settings.max_lora_rank
     )
-    folder = scratch / "adapter"
     try:
-        unpacked = unpack(upload, folder, limits)
-        report = validate(folder, base_spec(base_model), limits, aliases=(base_model.source, base_model.name))
-        report.facts["ignored_files"] = list(unpacked.ignored)
-        return report
-    except Rejected as rejected:
-        return rejected.as_report()
+        base = base_spec(base_model)
     except UnsupportedBase as error:
         report = Report()
         report.error("base model", str(error), advice="Ask the platform's admins to look at this base model's files.")
-        return report
+        return report.as_json()
+    bounds = Bounds(seconds=settings.intake_seconds, memory_bytes=settings.intake_memory_mib * MIB)
+    aliases = (base_model.source, base_model.name)
+    return examine_apart(Examination(upload, scratch / "adapter", base, limits, bounds, aliases))
 
 
 def _keep(version: AdapterVersion, folder: Path) -> str:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from serving.adapters.report import Rejected, shown
 
@@ -20,10 +21,14 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Member:
-    """A regular file: its path inside the upload, and its content in chunks. Nothing is read before it is asked for."""
+    """A regular file: its path inside the upload, and its content in chunks. Nothing is read before it is asked for.
+
+    `file` is where a loose file lies, which need not be copied.
+    """
 
     path: str
     chunks: Callable[[], Iterator[bytes]]
+    file: Path | None = None
 
 
 def safe_path(path: str) -> str:

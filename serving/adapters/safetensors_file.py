@@ -1,22 +1,18 @@
-"""Reads safetensors files defensively: the header first, bounded and checked, then one tensor at a time.
+"""Reads the header of a safetensors file defensively, bounded and checked, and none of its values.
 
-Format: https://github.com/huggingface/safetensors#format. bfloat16 is handled as bits, since numpy has no such type.
+Format: https://github.com/huggingface/safetensors#format.
 """
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from serving.adapters.report import Rejected, shown
 
 _LENGTH_BYTES = 8
-_CHUNK_BYTES = 8 * 1024**2
 _HIGHEST_DIMENSIONS = 8
 _ADVICE = "Upload the file again; if that does not help, save the adapter again with PEFT's save_pretrained."
 # Every type of the format, in bytes per element; which of them an adapter may use is for the checks to say.
@@ -30,14 +26,8 @@ _ELEMENT_BYTES = {
     }.items()
     for dtype in dtypes
 }
-# The bits of the exponent; all of them set mean infinity or not a number.
-_EXPONENT = {"F32": 0x7F80_0000, "F16": 0x7C00, "BF16": 0x7F80}
-_BITS: dict[str, np.dtype[np.unsignedinteger[Any]]] = {
-    "F32": np.dtype("<u4"),
-    "F16": np.dtype("<u2"),
-    "BF16": np.dtype("<u2"),
-}
-FLOATS = tuple(_EXPONENT)
+# The types that an adapter may have.
+FLOATS = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
@@ -51,23 +41,15 @@ class Tensor:
     end: int
 
 
-@dataclass(frozen=True)
-class Content:
-    """What a look at all of a tensor's values tells."""
-
-    finite: bool
-    zero: bool
-
-
 def read_header(path: Path, longest: int) -> dict[str, Tensor]:
     """Return a file's tensors by name, all places checked; raises Rejected when the file is not sound."""
     size = path.stat().st_size
     if size <= _LENGTH_BYTES:
-        raise _unsound(path, f"{path.name} has {size} bytes: it is empty or cut off.", found=f"{size} bytes")
+        raise unsound(path, f"{path.name} has {size} bytes: it is empty or cut off.", found=f"{size} bytes")
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if length > min(longest, size - _LENGTH_BYTES):
-            raise _unsound(
+            raise unsound(
                 path,
                 f"{path.name} announces a header of {length} bytes, but the file has {size}: it is cut off, "
                 "or no safetensors file.",
@@ -83,54 +65,18 @@ def read_header(path: Path, longest: int) -> dict[str, Tensor]:
     return tensors
 
 
-def examine(path: Path, tensor: Tensor) -> Content:
-    """Look at all values of a float tensor, in constant memory."""
-    finite, zero = True, True
-    exponent = _EXPONENT[tensor.dtype]
-    sign = 1 << (_BITS[tensor.dtype].itemsize * 8 - 1)
-    for bits in _chunks(path, tensor):
-        finite = finite and not bool(np.any((bits & exponent) == exponent))
-        zero = zero and not bool(np.any(bits & (sign - 1)))
-    return Content(finite=finite, zero=zero)
-
-
-def load(path: Path, tensor: Tensor) -> npt.NDArray[np.float32]:
-    """Return a float tensor in float32, which holds all values of the three float types exactly."""
-    with path.open("rb") as file:
-        file.seek(tensor.start)
-        bits = np.fromfile(file, _BITS[tensor.dtype], math.prod(tensor.shape))
-    if tensor.dtype == "BF16":
-        values = (bits.astype("<u4") << 16).view("<f4")
-    else:
-        values = bits.view("<f4" if tensor.dtype == "F32" else "<f2").astype("<f4")
-    return values.reshape(tensor.shape)
-
-
-def _chunks(path: Path, tensor: Tensor) -> Iterator[npt.NDArray[np.unsignedinteger[Any]]]:
-    kind = _BITS[tensor.dtype]
-    with path.open("rb") as file:
-        file.seek(tensor.start)
-        left = math.prod(tensor.shape)
-        while left:
-            bits = np.fromfile(file, kind, min(left, _CHUNK_BYTES // kind.itemsize))
-            if not bits.size:
-                raise _unsound(path, f"{path.name} became shorter while it was read.")
-            left -= bits.size
-            yield bits
-
-
 def _parse(path: Path, header: bytes) -> Mapping[str, Any]:
     try:
         raw = json.loads(header.decode("utf-8"), object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
-        raise _unsound(
+        raise unsound(
             path,
             f"{path.name} is no safetensors file: its header is not valid JSON ({shown(error, 80)}).",
             expected="a JSON header",
             found=shown(header[:40]),
         ) from None
     if not isinstance(raw, dict):
-        raise _unsound(path, f"{path.name} is no safetensors file: its header is not a JSON object.")
+        raise unsound(path, f"{path.name} is no safetensors file: its header is not a JSON object.")
     return raw
 
 
@@ -147,14 +93,14 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int) -> Tensor:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
             pass
         case _:
-            raise _unsound(path, f"{path.name}: the header's entry for {shown(name)} is malformed.", tensor=shown(name))
+            raise unsound(path, f"{path.name}: the header's entry for {shown(name)} is malformed.", tensor=shown(name))
     if dtype not in _ELEMENT_BYTES:
-        raise _unsound(path, f"{path.name}: {shown(name)} has the unknown type {shown(dtype)}.", tensor=shown(name))
+        raise unsound(path, f"{path.name}: {shown(name)} has the unknown type {shown(dtype)}.", tensor=shown(name))
     if len(shape) > _HIGHEST_DIMENSIONS or not all(type(size) is int and 0 <= size < 2**40 for size in shape):
-        raise _unsound(path, f"{path.name}: {shown(name)} has an impossible shape.", tensor=shown(name))
+        raise unsound(path, f"{path.name}: {shown(name)} has an impossible shape.", tensor=shown(name))
     expected = math.prod(shape) * _ELEMENT_BYTES[dtype]
     if not 0 <= begin <= end or end - begin != expected:
-        raise _unsound(
+        raise unsound(
             path,
             f"{path.name}: {shown(name)} takes {shown(end - begin, 40)} bytes, its shape and type need {expected}.",
             tensor=shown(name),
@@ -170,11 +116,11 @@ def _check_places(path: Path, tensors: Mapping[str, Tensor], data_start: int, si
     for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.start, tensor.end)):
         if tensor.start != place:
             kind = "overlaps the tensor before it" if tensor.start < place else "leaves a hole before it"
-            raise _unsound(path, f"{path.name}: {shown(tensor.name)} {kind}.", tensor=shown(tensor.name))
+            raise unsound(path, f"{path.name}: {shown(tensor.name)} {kind}.", tensor=shown(tensor.name))
         place = tensor.end
     if place != size:
         problem = "is truncated" if place > size else "has bytes that belong to no tensor"
-        raise _unsound(
+        raise unsound(
             path,
             f"{path.name} {problem}: its header describes {place} bytes, the file has {size}.",
             expected=f"{place} bytes",
@@ -182,5 +128,6 @@ def _check_places(path: Path, tensors: Mapping[str, Tensor], data_start: int, si
         )
 
 
-def _unsound(path: Path, message: str, **where: str) -> Rejected:
+def unsound(path: Path, message: str, **where: str) -> Rejected:
+    """What to raise about a file that is no whole safetensors file."""
     return Rejected("safetensors", message, file=path.name, advice=_ADVICE, **where)

@@ -11,7 +11,8 @@ from safetensors.numpy import load_file
 
 from adapter_factory import encoded, safetensors, small_adapter, with_header
 from serving.adapters.report import Finding, Rejected
-from serving.adapters.safetensors_file import examine, load, read_header
+from serving.adapters.safetensors_file import read_header
+from serving.adapters.safetensors_values import examine, load
 
 LONGEST = 1024**2
 
