@@ -32,11 +32,19 @@ def compare(declared: object, known: Sequence[str]) -> Match:
         return Match.SAME
     if _LOCAL.match(declared) or not words or not models:
         return Match.UNKNOWN
+    # A short alias ("smollm2") says nothing of the size; the base model's other names do.
+    sizes, known_sizes = _sizes(words), set().union(*map(_sizes, models))
+    if sizes and known_sizes and sizes.isdisjoint(known_sizes):
+        return Match.OTHER
     # One name within the other tells the same family and no other size.
     if any(words <= model or model <= words for model in models):
         return Match.RELATED
     # A lone word may be a folder on the trainer's machine; with an owner or a size it names a model.
-    return Match.OTHER if "/" in declared or any(map(_SIZE.fullmatch, words)) else Match.UNKNOWN
+    return Match.OTHER if "/" in declared or sizes else Match.UNKNOWN
+
+
+def _sizes(words: frozenset[str]) -> set[str]:
+    return {word for word in words if _SIZE.fullmatch(word)}
 
 
 def _words(name: str) -> frozenset[str]:

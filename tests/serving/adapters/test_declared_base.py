@@ -24,6 +24,8 @@ LLAMA = ("Meta-Llama-3.1-8B-Instruct", "llama-prod")
         ("meta-llama/Llama-3.1-8B-Instruct", LLAMA, Match.RELATED),
         ("meta-llama/Llama-3.1-70B-Instruct", LLAMA, Match.OTHER),
         ("llama-prod", LLAMA, Match.SAME),
+        ("HuggingFaceTB/SmolLM2-360M-Instruct", (*KNOWN, "smollm2"), Match.OTHER),
+        ("HuggingFaceTB/SmolLM2", (*KNOWN, "smollm2"), Match.SAME),
         ("/data/models/base", KNOWN, Match.UNKNOWN),
         ("~/models/llama-3-8b", KNOWN, Match.UNKNOWN),
         (r"D:\models\llama", KNOWN, Match.UNKNOWN),
