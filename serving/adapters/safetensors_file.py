@@ -14,6 +14,7 @@ from serving.adapters.report import Rejected, shown
 
 _LENGTH_BYTES = 8
 _HIGHEST_DIMENSIONS = 8
+_METADATA = "__metadata__"
 _ADVICE = "Upload the file again; if that does not help, save the adapter again with PEFT's save_pretrained."
 # Every type of the format, in bytes per element; which of them an adapter may use is for the checks to say.
 _ELEMENT_BYTES = {
@@ -59,8 +60,10 @@ def read_header(path: Path, longest: int) -> dict[str, Tensor]:
         raw = _parse(path, file.read(length))
     tensors: dict[str, Tensor] = {}
     for name, entry in raw.items():
-        if name != "__metadata__":
+        if name != _METADATA:
             tensors[name] = _tensor(path, name, entry, _LENGTH_BYTES + length)
+        elif not (isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())):
+            raise unsound(path, f"{path.name}: the header's {_METADATA} holds something other than texts.")
     _check_places(path, tensors, _LENGTH_BYTES + length, size)
     return tensors
 
@@ -90,7 +93,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> Tensor:
     """Turn one entry of the header into a Tensor whose size agrees with its type and shape."""
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)], **others} if not (
+            others or isinstance(begin, bool) or isinstance(end, bool)
+        ):
             pass
         case _:
             raise unsound(path, f"{path.name}: the header's entry for {shown(name)} is malformed.", tensor=shown(name))

@@ -89,6 +89,13 @@ WEIGHTS_AT_FAULT = [
     ),
     Evil("an entry that is no object", _header({"data_offsets": "0-100"}), "safetensors", "malformed"),
     Evil("offsets that go backwards", _header({"data_offsets": [4608, 0]}), "safetensors", "-4608"),
+    Evil("offsets that are a truth value", _header({"data_offsets": [False, 4608]}), "safetensors", "malformed"),
+    Evil(
+        "metadata that is no text",
+        rewritten(WEIGHTS, lambda content: with_header(b'{"__metadata__": {"a": 1}}', b"")),
+        "safetensors",
+        "__metadata__",
+    ),
     Evil("offsets into another tensor", _header({"data_offsets": [2, 4610]}), "safetensors", "a hole before it"),
     Evil("an unknown type", _header({"dtype": "F128"}), "safetensors", "F128"),
     Evil("a size of 2 to the 60", _header({"shape": [2**60, 576]}), "safetensors", "impossible shape"),
