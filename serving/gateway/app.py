@@ -1,6 +1,7 @@
 """The gateway: the steps of a request to /v1, in order.
 
-authenticate → read the body → apply the policy → resolve the model → dispatch to an engine → settle the account
+authenticate → read the body → apply the policy → resolve the model → keep within limits → dispatch to an engine →
+settle the account
 """
 
 import asyncio
@@ -35,10 +36,12 @@ class Endpoint(NamedTuple):
 
 
 async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
-    wish = parse_wish(await read_body(call, parts.max_request_bytes))
+    body = await read_body(call, parts.max_request_bytes)
+    wish = parse_wish(body)
     parts.policy.apply(call.endpoint, wish.body)
     call.model, call.streamed = wish.model, wish.stream
     target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
+    await parts.limiter.reserve(call, target, wish.body, len(body))
     with Departure(parts.departures, call.receive):
         await parts.dispatch.answer(call, wish, target)
 
@@ -105,6 +108,7 @@ async def _account(parts: Parts, call: Call) -> None:
     finally:
         if not call.response_started:
             call.status = _CLIENT_LEFT_STATUS
+        parts.limiter.settle(call)
         parts.accounts.settle(call)
 
 

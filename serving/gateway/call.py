@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from serving.gateway.auth import Grant
     from serving.gateway.catalogue import Target
     from serving.gateway.journal import Entry
+    from serving.gateway.limits import Reservation
     from serving.gateway.streams import Stream
     from serving.registry import EngineEntry
 
@@ -55,6 +56,7 @@ class Call:
         "prompt_tokens",
         "receive",
         "request_id",
+        "reservation",
         "response_started",
         "scope",
         "send",
@@ -77,6 +79,7 @@ class Call:
         self.content_length = 0
         self.grant: Grant | None = None
         self.entry: Entry | None = None
+        self.reservation: Reservation | None = None
         self.model = ""
         self.target: Target | None = None
         self.engine: EngineEntry | None = None

@@ -12,7 +12,9 @@ GatewayError
 │   ├── ModelNotFound        404 model_not_found
 │   ├── UnknownEndpoint      404 unknown_endpoint
 │   ├── MethodNotAllowed     405 method_not_allowed
-│   └── BodyTooLarge         413 request_too_large
+│   ├── BodyTooLarge         413 request_too_large
+│   ├── RateLimited          429 rate_limit_exceeded
+│   └── QuotaExhausted       429 insufficient_quota
 └── ServiceError             5xx, the platform's own
     ├── InternalError        500 internal_error
     ├── EngineFailed         502 engine_failed
@@ -161,6 +163,30 @@ class BodyTooLarge(RequestError):
         return [(b"connection", b"close")]
 
 
+class RateLimited(RequestError):
+    """A limit of requests or tokens per minute, or of requests at once, does not allow it now.
+
+    `seconds` says when it may; None: never, as it is. `told` are headers about the limit.
+    """
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+    summary = "A limit does not allow it now; the message says which, of which level, and when to ask again."
+
+    def __init__(self, message: str, *, seconds: int | None, told: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(message)
+        self._told = told if seconds is None else [(b"retry-after", b"%d" % max(seconds, 1)), *told]
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return self._told
+
+
+class QuotaExhausted(RateLimited):
+    """A limit per day or per month is used up."""
+
+    code = "insufficient_quota"
+    summary = "What may be used per day or per month is used up; the message says of which level."
+
+
 class ServiceError(GatewayError):
     """The platform cannot answer, through no fault of the caller."""
 
@@ -219,4 +245,6 @@ class EngineTimeout(ServiceError):
 def every_error() -> Iterator[type[GatewayError]]:
     """The leaves of the tree, in its order; documentation and metrics are checked against them."""
     for branch in GatewayError.__subclasses__():
-        yield from branch.__subclasses__()
+        for leaf in branch.__subclasses__():
+            yield leaf
+            yield from leaf.__subclasses__()

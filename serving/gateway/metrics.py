@@ -32,6 +32,12 @@ BREAKERS_OPEN = Gauge(
     multiprocess_mode="livemax",
 )
 BREAKERS_OPENED = Counter("polygraft_engine_breaker_openings", "Circuit breakers that opened.", ["reason"])
+LIMIT_REFUSALS = Counter("polygraft_limit_refusals", "Requests that a limit did not allow.", ["level", "kind"])
+LIMITS_ALONE = Gauge(
+    "polygraft_limits_alone",
+    "1 while this process keeps limits by its own share of them, Redis being away.",
+    multiprocess_mode="livemax",
+)
 USAGE_WAITING = Gauge("polygraft_usage_records_waiting", "Usage records not yet in Redis.", multiprocess_mode="livesum")
 USAGE_UNCONFIRMED = Gauge(
     "polygraft_usage_records_unconfirmed",
@@ -60,6 +66,11 @@ def observe(call: Call) -> None:
 def count_retry(reason: str) -> None:
     """Count an engine that was passed over; `reason` is one of a few words."""
     RETRIES.labels(reason).inc()
+
+
+def count_limit_refusal(level: str, kind: str) -> None:
+    """Count a request that a limit did not allow."""
+    LIMIT_REFUSALS.labels(level, kind).inc()
 
 
 # Finding a labelled child costs more than counting with it, so the children's methods are kept.

@@ -19,6 +19,8 @@ from serving.gateway.departure import Departures
 from serving.gateway.dispatch import Dispatch
 from serving.gateway.fleet import Fleet
 from serving.gateway.journal import Journal
+from serving.gateway.leases import Leases
+from serving.gateway.limits import Limiter
 from serving.gateway.meter import Meter
 from serving.gateway.policy import Policy
 from serving.gateway.spool import Spool
@@ -47,6 +49,12 @@ class Parts:
         self._meter = Meter(UsageStream(self._redis), Spool(conf.home / "spool"), journal)
         self.accounts = Accounts(journal, self._meter, AccessLog(conf.log_format, conf.log_level))
         self.dispatch = Dispatch(self._pool, self.fleet, self._redis, wait_seconds=conf.engine_wait_timeout)
+        self._leases = Leases(self._redis, processes=conf.web_workers)
+        self.limiter = Limiter(
+            self._leases,
+            window_seconds=conf.limit_window_seconds,
+            completion_tokens=conf.completion_estimate,
+        )
         self._life: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -66,7 +74,13 @@ class Parts:
             Change.MODELS: self.catalogue,
             Change.ENGINES: self.fleet,
         }
-        works = (lambda: watch(self._redis, listeners), self.fleet.run, self._breakers.run, self._meter.run)
+        works = (
+            lambda: watch(self._redis, listeners),
+            self.fleet.run,
+            self._breakers.run,
+            self._meter.run,
+            self._leases.run,
+        )
         tasks = {asyncio.create_task(_keep(work)) for work in works}
         try:
             await asyncio.wait(tasks)

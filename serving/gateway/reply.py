@@ -53,6 +53,8 @@ async def _start(call: Call, status: int, headers: Headers) -> None:
     call.status = status
     call.response_started = True
     headers = [*headers, (b"x-request-id", call.request_id)]
+    if call.reservation is not None:
+        headers += call.reservation.headers
     if call.engine is not None:
         headers.append((b"x-polygraft-engine", call.engine.kind.encode()))
     if call.target is not None:

@@ -1,0 +1,114 @@
+"""Says limits in words and headers: how much there is, how much is left, what is exhausted and when to ask again."""
+
+import math
+import time
+from collections.abc import Sequence
+
+from polygraft.conf import config
+from serving.gateway.errors import QuotaExhausted, RateLimited
+from serving.gateway.lease import Lease, Unit
+
+PLATFORM = "platform"
+_Headers = list[tuple[bytes, bytes]]
+_KIND_WORDS = {
+    "requests_per_minute": "requests per minute",
+    "tokens_per_minute": "tokens per minute",
+    "concurrent_requests": "requests at once",
+    "tokens_per_day": "tokens per day",
+    "tokens_per_month": "tokens per month",
+    "money_per_month": "per month",
+}
+
+
+def headers(requests: Sequence[Lease], tokens: Sequence[Lease]) -> _Headers:
+    """OpenAI's `x-ratelimit-*` headers: the limit of requests and the one of tokens of which the least is left."""
+    told: _Headers = []
+    if requests:
+        lease = requests[0] if len(requests) == 1 else min(requests, key=_left)
+        told += (
+            (b"x-ratelimit-limit-requests", b"%d" % lease.limit),
+            (b"x-ratelimit-remaining-requests", b"%d" % max(lease.free + lease.left, 0)),
+            (b"x-ratelimit-reset-requests", _reset(lease)),
+        )
+    if tokens:
+        lease = tokens[0] if len(tokens) == 1 else min(tokens, key=_left)
+        told += (
+            (b"x-ratelimit-limit-tokens", b"%d" % lease.limit),
+            (b"x-ratelimit-remaining-tokens", b"%d" % max(lease.free + lease.left, 0)),
+            (b"x-ratelimit-reset-tokens", _reset(lease)),
+        )
+    return told
+
+
+def refusal(lease: Lease, now: float) -> RateLimited:
+    """Says which limit of which level is exhausted, and when to ask again."""
+    seconds = _seconds_to_wait(lease, now)
+    when = f"Try again in {_duration(seconds).decode()}."
+    counter = lease.counter
+    if counter.level == PLATFORM:
+        # How much the platform takes as a whole says something about the others on it.
+        message = (
+            f"The platform is at its limit of {_KIND_WORDS[counter.kind].replace('per month', 'money per month')}."
+        )
+    else:
+        model = f" for the model '{counter.model}'" if counter.model else ""
+        message = f"Your {counter.level} is at its limit of {_amount(lease)}{model}."
+    return _error(lease, f"{message} {when}", seconds)
+
+
+def too_large(lease: Lease, amount: float) -> RateLimited:
+    """Says that a request would be over the limit even if nothing else had been asked."""
+    counter = lease.counter
+    if counter.unit == Unit.MONEY:
+        taken = f"could cost {amount / 1e6:.2f} {config().currency}"
+    else:
+        taken = f"could take {amount:.0f} tokens, prompt and answer together"
+    whose = "the platform allows" if counter.level == PLATFORM else f"your {counter.level} has"
+    message = f"This request {taken}, more than the {_amount(lease)} that {whose}. Lower 'max_tokens' or shorten it."
+    return _error(lease, message, None)
+
+
+def _error(lease: Lease, message: str, seconds: float | None) -> RateLimited:
+    kind = QuotaExhausted if lease.counter.period else RateLimited
+    own = () if lease.counter.level == PLATFORM else (lease,)
+    return kind(
+        message,
+        seconds=None if seconds is None else math.ceil(seconds),
+        told=headers(
+            [lease for lease in own if lease.counter.unit == Unit.REQUESTS],
+            [lease for lease in own if lease.counter.unit == Unit.TOKENS],
+        ),
+    )
+
+
+def _amount(lease: Lease) -> str:
+    words = _KIND_WORDS[lease.counter.kind]
+    if lease.counter.unit == Unit.MONEY:
+        return f"{lease.limit / 1e6:.2f} {config().currency} {words}"
+    return f"{lease.limit:.0f} {words}"
+
+
+def _seconds_to_wait(lease: Lease, now: float) -> float:
+    if lease.counter.period:
+        return max(lease.period_ends - time.time(), 1.0)
+    return 1.0 if lease.frees_at is None else max(lease.frees_at - now, 0.001)
+
+
+def _left(lease: Lease) -> float:
+    return lease.free + lease.left
+
+
+def _reset(lease: Lease) -> bytes:
+    """How long until the limit is whole again if nothing more is asked."""
+    return _duration(max(lease.period_ends - time.time(), 0.0) if lease.counter.period else lease.counter.span)
+
+
+def _duration(seconds: float) -> bytes:
+    """A time as OpenAI writes it, such as 1m0s."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return b"%ds" % whole
+    if whole < 3600:
+        return b"%dm%ds" % divmod(whole, 60)
+    hours, rest = divmod(whole, 3600)
+    return b"%dh%dm%ds" % (hours, *divmod(rest, 60))

@@ -1,0 +1,205 @@
+"""Admits a request within the limits of every level it counts against, or refuses it; settles with what it used."""
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from serving.gateway import limit_words
+from serving.gateway.auth import Grant
+from serving.gateway.call import Call
+from serving.gateway.catalogue import Target
+from serving.gateway.errors import RateLimited
+from serving.gateway.estimate import estimate_prompt, longest_completion
+from serving.gateway.lease import Counter, Lease, Unit
+from serving.gateway.leases import Leases
+from serving.gateway.metrics import count_limit_refusal
+from serving.prices import Prices, cost_of
+
+KEY_PREFIX = "polygraft:limits"
+_MILLION = 1_000_000
+_KINDS: dict[str, tuple[Unit, str]] = {
+    "requests_per_minute": (Unit.REQUESTS, ""),
+    "tokens_per_minute": (Unit.TOKENS, ""),
+    "concurrent_requests": (Unit.PLACES, ""),
+    "tokens_per_day": (Unit.TOKENS, "day"),
+    "tokens_per_month": (Unit.TOKENS, "month"),
+    "money_per_month": (Unit.MONEY, "month"),
+}
+_REMEMBERED = 10_000
+# Before units that were granted to one request can go to another that came between, a third try is not needed.
+_TRIES = 3
+
+
+class Checks:
+    """The leases that requests of one grant for one model draw on."""
+
+    __slots__ = ("grant", "has_money", "has_tokens", "leases", "requests", "tokens")
+
+    def __init__(self, grant: Grant, leases: tuple[Lease, ...]) -> None:
+        self.grant = grant
+        self.leases = leases
+        units = {lease.counter.unit for lease in leases}
+        self.has_tokens = Unit.TOKENS in units
+        self.has_money = Unit.MONEY in units
+        # What the whole platform has left is no caller's business.
+        own = [lease for lease in leases if lease.counter.level != limit_words.PLATFORM]
+        self.requests = tuple(lease for lease in own if lease.counter.unit == Unit.REQUESTS)
+        self.tokens = tuple(lease for lease in own if lease.counter.unit == Unit.TOKENS)
+
+
+class Reservation:
+    """What a request was admitted with: its checks, and an amount for each unit."""
+
+    __slots__ = ("amounts", "checks", "headers", "prices", "prompt_tokens")
+
+    def __init__(
+        self, checks: Checks, amounts: tuple[float, float, float, float], prompt_tokens: int, prices: Prices
+    ) -> None:
+        self.checks = checks
+        self.amounts = amounts
+        self.prompt_tokens = prompt_tokens
+        self.prices = prices
+        self.headers = limit_words.headers(checks.requests, checks.tokens)
+
+
+class Limiter:
+    """The limits of all requests of this process.
+
+    Args:
+        window_seconds: how long a "minute" is; anything else than 60 is for tests.
+        completion_tokens: how long the answer is taken to be for a request that does not say.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        *,
+        window_seconds: float,
+        completion_tokens: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._leases = leases
+        self._window = window_seconds
+        self._completion_tokens = completion_tokens
+        self._clock = clock
+        self._checks: dict[tuple[int | None, int, str], Checks] = {}
+
+    async def reserve(self, call: Call, target: Target, body: dict[str, Any], body_bytes: int) -> None:
+        """Admit a request; what it draws on is noted on the call.
+
+        Raises:
+            RateLimited: a limit does not allow it now.
+        """
+        grant = call.grant
+        if grant is None or not grant.levels:
+            return
+        checks = self._find_checks(grant, target.asked)
+        prompt = estimate_prompt(body_bytes)
+        tokens = money = 0.0
+        if checks.has_tokens or checks.has_money:
+            completion = longest_completion(call.endpoint, body)
+            given = completion is not None
+            if completion is None:
+                completion = self._completion_tokens
+            tokens = float(prompt + completion)
+            if checks.has_money:
+                money = _micros(
+                    cost_of(target.prices, prompt_tokens=prompt, cached_tokens=0, completion_tokens=completion)
+                )
+            tokens, money = self._within_whole_limits(checks, tokens, money, given=given)
+        amounts = (1.0, 1.0, tokens, money)
+        await self._take(checks, amounts)
+        call.reservation = Reservation(checks, amounts, prompt, target.prices)
+
+    def settle(self, call: Call) -> None:
+        """Give back what a request did not use, or take what it used on top. Settling twice is no error."""
+        reservation, call.reservation = call.reservation, None
+        if reservation is None:
+            return
+        prompt = call.prompt_tokens
+        if not prompt and call.completion_tokens:
+            # Cut off before the engine said how long the prompt was, but after it had read it.
+            prompt = reservation.prompt_tokens
+        spent = (0.0, 0.0, float(prompt + call.completion_tokens), 0.0)
+        if reservation.checks.has_money:
+            cost = cost_of(
+                reservation.prices,
+                prompt_tokens=prompt,
+                cached_tokens=call.cached_tokens,
+                completion_tokens=call.completion_tokens,
+            )
+            spent = (*spent[:3], _micros(cost))
+        for lease in reservation.checks.leases:
+            unit = lease.counter.unit
+            if unit != Unit.REQUESTS:
+                lease.settle(reservation.amounts[unit], spent[unit])
+                if lease.free < lease.holders and lease.left > 0:
+                    self._leases.give_back_soon(lease)
+
+    def _find_checks(self, grant: Grant, asked: str) -> Checks:
+        model = asked.partition(":")[0]
+        name = (grant.key_id, grant.department_id, model)
+        checks = self._checks.get(name)
+        # A grant that was resolved anew may carry other limits.
+        if checks is None or checks.grant is not grant:
+            if len(self._checks) >= _REMEMBERED:
+                self._checks.clear()
+            checks = self._checks[name] = Checks(grant, tuple(self._leases_of(grant, model)))
+        return checks
+
+    def _leases_of(self, grant: Grant, model: str) -> list[Lease]:
+        leases = []
+        for level in grant.levels:
+            if level.model in ("", model):
+                for kind, limit in level.limits:
+                    unit, period = _KINDS[kind]
+                    span = self._window if kind.endswith("_minute") else 0.0
+                    key = f"{KEY_PREFIX}:{level.key}:{kind}"
+                    counter = Counter(key, kind, unit, level.name, level.model, span, period)
+                    whole = _micros(limit) if isinstance(limit, Decimal) else float(limit)
+                    leases.append(self._leases.lease(counter, whole))
+        return leases
+
+    def _within_whole_limits(self, checks: Checks, tokens: float, money: float, *, given: bool) -> tuple[float, float]:
+        """What to reserve, when even an untouched limit might be too small for it."""
+        for lease in checks.leases:
+            amount = (0.0, 0.0, tokens, money)[lease.counter.unit]
+            if amount > lease.limit:
+                if given:
+                    count_limit_refusal(lease.counter.level, lease.counter.kind)
+                    raise limit_words.too_large(lease, amount)
+                # Only our own guess is too large: the whole limit is enough to begin with.
+                if lease.counter.unit == Unit.TOKENS:
+                    tokens = min(tokens, lease.limit)
+                else:
+                    money = min(money, lease.limit)
+        return tokens, money
+
+    async def _take(self, checks: Checks, amounts: tuple[float, float, float, float]) -> None:
+        now = self._clock()
+        for _ in range(_TRIES):
+            lacking = [
+                lease for lease in checks.leases if lease.left < amounts[lease.counter.unit] or now >= lease.until
+            ]
+            if not lacking:
+                break
+            for lease in lacking:
+                if lease.left < amounts[lease.counter.unit] and now < lease.ask_again_at:
+                    raise self._refusal(lease, now)
+            await self._leases.replenish((lease, amounts[lease.counter.unit]) for lease in lacking)
+            now = self._clock()
+        else:
+            raise self._refusal(lacking[0], now)
+        for lease in checks.leases:
+            lease.take(amounts[lease.counter.unit])
+            if lease.left < lease.low or now >= lease.renew_at:
+                self._leases.renew_soon(lease)
+
+    def _refusal(self, lease: Lease, now: float) -> RateLimited:
+        count_limit_refusal(lease.counter.level, lease.counter.kind)
+        return limit_words.refusal(lease, now)
+
+
+def _micros(money: Decimal) -> float:
+    return float(money * _MILLION)
