@@ -18,8 +18,9 @@ class EngineEntry:
     """A living engine, as the agent of its node knows it.
 
     `resident` holds the names under which the engine has adapters loaded (`serving.engines.names`), `residency` the
-    policy by which it gets them: unless that is `eager`, an adapter that is asked for comes within seconds;
-    `secret` is the engine's own bearer token; `seen_at` is in Unix seconds.
+    policy by which it gets them: unless that is `eager`, an adapter that is asked for comes within seconds; `slots` is
+    how many requests it works on at once, 0 when unknown; `secret` is the engine's own bearer token; `seen_at` is in
+    Unix seconds.
     """
 
     id: str
@@ -32,6 +33,7 @@ class EngineEntry:
     state: str
     resident: frozenset[str] = frozenset()
     residency: str = "eager"
+    slots: int = 0
     seen_at: float = 0.0
 
 

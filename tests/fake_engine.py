@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -64,6 +65,8 @@ class _Options(argparse.Namespace):
     model: list[str]
     secret: str
     keep_alive: float
+    slots: int
+    spread: float
 
 
 class _Engine:
@@ -72,6 +75,7 @@ class _Engine:
     def __init__(self, options: _Options) -> None:
         self.options = options
         self.models = set(options.model)
+        self.slots = asyncio.Semaphore(options.slots or 1_000_000)
         self.counters = {
             "connections": 0,
             "requests": 0,  # completions only, as all the counters below
@@ -79,9 +83,16 @@ class _Engine:
             "aborted": 0,
             "prompt_tokens": 0,
             "completion_tokens": 0,
+            "running": 0,
+            "most_running": 0,
         }
         self.last_body: Any = None
         self.last_headers: dict[str, str] = {}
+
+    def length(self) -> int:
+        """How many words the next answer has."""
+        tokens, spread = self.options.tokens, self.options.spread
+        return round(random.uniform(tokens * (1 - spread), tokens * (1 + spread))) if spread else tokens
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -194,7 +205,8 @@ async def _respond(connection: _Connection, method: str, path: str, headers: dic
             connection.send(200, b"Success: LoRA adapter removed successfully.", "text/plain")
         case "POST", "/v1/chat/completions" | "/v1/completions":
             engine.last_headers = headers
-            await _complete(connection, chat="chat" in path, body=body)
+            async with engine.slots:
+                await _complete(connection, chat="chat" in path, body=body)
         case "POST", path if path in fake_dialects.PATHS:
             engine.last_headers = headers
             _answer_other(connection, path, body)
@@ -219,7 +231,10 @@ def _answer_other(connection: _Connection, path: str, body: bytes) -> None:
 
 async def _complete(connection: _Connection, *, chat: bool, body: bytes) -> None:
     engine = connection.engine
-    engine.counters["requests"] += 1
+    counters = engine.counters
+    counters["requests"] += 1
+    counters["running"] += 1
+    counters["most_running"] = max(counters["most_running"], counters["running"])
     try:
         wish = engine.last_body = json.loads(body)
         fault = engine.options.fail
@@ -244,8 +259,10 @@ async def _complete(connection: _Connection, *, chat: bool, body: bytes) -> None
         else:
             await _whole(connection, chat=chat, wish=wish)
     except asyncio.CancelledError:
-        engine.counters["aborted"] += 1
+        counters["aborted"] += 1
         raise
+    finally:
+        counters["running"] -= 1
 
 
 def _words(wish: dict[str, Any], count: int) -> Iterator[str]:
@@ -283,10 +300,11 @@ def _settle(engine: _Engine, usage: dict[str, Any]) -> None:
 
 async def _whole(connection: _Connection, *, chat: bool, wish: dict[str, Any]) -> None:
     options = connection.engine.options
-    seconds = options.ttft + (options.tokens / options.tps if options.tps else 0)
+    tokens = connection.engine.length()
+    seconds = options.ttft + (tokens / options.tps if options.tps else 0)
     if seconds:
         await asyncio.sleep(seconds)
-    text = "".join(_words(wish, options.tokens))
+    text = "".join(_words(wish, tokens))
     choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
     if calls := _calls(wish):
         choice = {"index": 0, "finish_reason": "tool_calls"}
@@ -295,7 +313,7 @@ async def _whole(connection: _Connection, *, chat: bool, wish: dict[str, Any]) -
         choice["message"] = {"role": "assistant", "content": text}
     else:
         choice["text"] = text
-    usage = _usage(wish, options.tokens)
+    usage = _usage(wish, tokens)
     answer = {
         "id": "chatcmpl-1" if chat else "cmpl-1",
         "object": "chat.completion" if chat else "text_completion",
@@ -320,7 +338,7 @@ async def _dribble(connection: _Connection, data: bytes, size: int = 7) -> None:
 
 
 async def _stream(connection: _Connection, *, chat: bool, wish: dict[str, Any]) -> None:
-    options = connection.engine.options
+    options, tokens = connection.engine.options, connection.engine.length()
     transport = connection.transport
 
     async def chunk(data: bytes) -> None:
@@ -356,7 +374,7 @@ async def _stream(connection: _Connection, *, chat: bool, wish: dict[str, Any]) 
         more = [{"index": 0, "function": {"arguments": piece}} for piece in pieces]
         for delta in (begun, *more):
             await chunk(event(choices=[{"index": 0, "delta": {"tool_calls": [delta]}}]))
-    for number, word in enumerate([] if calls else _words(wish, options.tokens)):
+    for number, word in enumerate([] if calls else _words(wish, tokens)):
         data = event(choices=[{"index": 0, **({"delta": {"content": word}} if chat else {"text": word})}])
         if number == 1 and options.fail is Fault.MID_STREAM:
             transport.write(b"%x\r\n%b" % (len(data), data[: len(data) // 2]))
@@ -377,7 +395,7 @@ async def _stream(connection: _Connection, *, chat: bool, wish: dict[str, Any]) 
     else:
         stop = {"index": 0, "finish_reason": "tool_calls" if calls else "stop"}
         await chunk(event(choices=[{**stop, **({"delta": {}} if chat else {"text": ""})}]))
-        usage = _usage(wish, options.tokens)
+        usage = _usage(wish, tokens)
         _settle(connection.engine, usage)
         if (wish.get("stream_options") or {}).get("include_usage"):
             await chunk(event(choices=[], usage=usage))
@@ -418,6 +436,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--fail", type=Fault, choices=list(Fault), default=Fault.NEVER)
     parser.add_argument("--secret", default="", help="bearer token that /v1 asks for; empty: none")
     parser.add_argument("--keep-alive", type=float, default=0, help="seconds until it closes an idle connection")
+    parser.add_argument("--slots", type=int, default=0, help="answers at once, others wait in line; 0: all of them")
+    parser.add_argument("--spread", type=float, default=0, help="share by which answers vary in length at random")
     options = parser.parse_args(arguments, namespace=_Options())
     with contextlib.suppress(ImportError):
         import uvloop
@@ -440,11 +460,18 @@ class FakeEngine:
         secret: str = "",
         keep_alive: float = 0,
         port: int = 0,
+        slots: int = 0,
+        spread: float = 0,
     ) -> None:
         self.secret = secret
         self.command = [sys.executable, str(Path(__file__).resolve()), f"--port={port}", f"--tokens={tokens}"]
         self.command += [f"--tps={tps}", f"--ttft={ttft}", f"--fail={fail}", f"--secret={secret}"]
-        self.command += [f"--keep-alive={keep_alive}", *(f"--model={model}" for model in models)]
+        self.command += [
+            f"--slots={slots}",
+            f"--spread={spread}",
+            f"--keep-alive={keep_alive}",
+            *(f"--model={model}" for model in models),
+        ]
         self.address = ""
         self.process: subprocess.Popen[str]
 

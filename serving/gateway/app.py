@@ -36,12 +36,11 @@ class Endpoint(NamedTuple):
 
 
 async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
-    body = await read_body(call, parts.max_request_bytes)
-    wish = parse_wish(body)
+    wish = parse_wish(await read_body(call, parts.max_request_bytes))
     parts.policy.apply(call.endpoint, wish.body)
     call.model, call.streamed = wish.model, wish.stream
     target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
-    await parts.limiter.reserve(call, target, wish.body, len(body))
+    await parts.limiter.reserve(call, target, wish)
     with Departure(parts.departures, call.receive):
         await parts.dispatch.answer(call, wish, target)
 
@@ -108,6 +107,7 @@ async def _account(parts: Parts, call: Call) -> None:
     finally:
         if not call.response_started:
             call.status = _CLIENT_LEFT_STATUS
+        parts.fairness.settle(call)
         parts.limiter.settle(call)
         parts.accounts.settle(call)
 

@@ -18,10 +18,12 @@ _IDENTITIES = ("prompt_cache_key", "safety_identifier", "user")
 class Wish:
     """What the caller wants: the parsed body, and what the gateway needs to know of it."""
 
-    __slots__ = ("body", "model", "show_usage", "stream")
+    __slots__ = ("body", "model", "show_usage", "size", "stream")
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any], size: int = 0) -> None:
+        """Take the parsed body and how many bytes it had."""
         self.body = body
+        self.size = size
         self.model = _model(body)
         self.stream = _stream(body)
         self.show_usage = _usage_asked(body)
@@ -109,7 +111,7 @@ def parse_wish(body: bytes) -> Wish:
         raise InvalidBody(f"The body is not JSON: {error}.") from None
     if not isinstance(parsed, dict):
         raise InvalidBody('The body must be a JSON object, such as {"model": …, "messages": […]}.')
-    return Wish(parsed)
+    return Wish(parsed, len(body))
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from serving.gateway.catalogue import Target
     from serving.gateway.journal import Entry
     from serving.gateway.limits import Reservation
+    from serving.gateway.queue import Turn
     from serving.gateway.streams import Stream
     from serving.registry import EngineEntry
 
@@ -31,12 +32,14 @@ class Call:
     value of `serving.models.Outcome`; `status` is the HTTP status that was sent, 499 when the client left before any.
     `fallback` is why the engine is another one than would have been the first choice, or ""; `failed_before` says
     that an engine has failed over the request. Tokens are as the engine counted them. `arrived_at` is in Unix
-    seconds, `duration` in seconds, `started` and `first_token` are readings of `time.perf_counter`. `stream` is the
-    answer under way, if it comes as one.
+    seconds, `duration` in seconds, `started` and `first_token` are readings of `time.perf_counter`; `queue_seconds` is
+    how long it waited for a turn at an engine. `batch` requests let all others go first; `rank` is a request's place
+    among all that wait, the lowest first. `stream` is the answer under way, if it comes as one.
     """
 
     __slots__ = (
         "arrived_at",
+        "batch",
         "cached_tokens",
         "completion_tokens",
         "content_length",
@@ -54,6 +57,8 @@ class Call:
         "outcome",
         "path",
         "prompt_tokens",
+        "queue_seconds",
+        "rank",
         "receive",
         "request_id",
         "reservation",
@@ -65,6 +70,7 @@ class Call:
         "stream",
         "streamed",
         "target",
+        "turn",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,6 +86,10 @@ class Call:
         self.grant: Grant | None = None
         self.entry: Entry | None = None
         self.reservation: Reservation | None = None
+        self.turn: Turn | None = None
+        self.batch = False
+        self.rank = 0
+        self.queue_seconds = 0.0
         self.model = ""
         self.target: Target | None = None
         self.engine: EngineEntry | None = None
@@ -122,6 +132,8 @@ class Call:
                 bearer = value[7:].strip() if value[:7].lower() == b"bearer " else b""
             elif name == b"x-api-key":
                 key = value.strip()
+            elif name == b"x-polygraft-priority":
+                self.batch = value.strip().lower() == b"batch"
             elif name == b"x-request-id":
                 given = value
             elif name == b"content-length" and value.isdigit():

@@ -8,6 +8,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
+from serving.engines.kinds import EngineKind
 from serving.gateway.auth import engine_cache_salt
 from serving.gateway.body import Wish
 from serving.gateway.breaker import Breakers
@@ -24,6 +25,7 @@ from serving.gateway.errors import (
     NoEngine,
     ServiceError,
 )
+from serving.gateway.fairness import Fairness
 from serving.gateway.fleet import Fleet
 from serving.gateway.metrics import count_retry
 from serving.gateway.relay import FAILED, pass_on, read_all
@@ -40,6 +42,8 @@ _PASSED = {404: "not_loaded", 429: "overloaded", 503: "overloaded"}
 _NOT_SERVED = "not_served"
 # Without these words a 404 is about the path.
 _MODEL_UNKNOWN = b"does not exist"
+# Endpoints at which vLLM can be told who is next.
+_RANKED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 _USUAL_ANSWER_TOKENS = 256
 _REDIS_SECONDS = 1.0
 
@@ -47,10 +51,13 @@ _REDIS_SECONDS = 1.0
 class Dispatch:
     """Sends requests to engines and keeps account of what is under way at each."""
 
-    def __init__(self, pool: Pool, fleet: Fleet, client: redis.asyncio.Redis, *, wait_seconds: float) -> None:
+    def __init__(
+        self, pool: Pool, fleet: Fleet, fairness: Fairness, client: redis.asyncio.Redis, *, wait_seconds: float
+    ) -> None:
         """Take the longest that a request waits for an adapter to be loaded or for an engine to wake."""
         self._pool = pool
         self._fleet = fleet
+        self._fairness = fairness
         self._breakers: Breakers = fleet.breakers
         self._client = client
         self._wait_seconds = wait_seconds
@@ -64,7 +71,8 @@ class Dispatch:
 
         Raises:
             EngineRefused, EngineFailed, EngineTimeout: what the engine made of it.
-            EngineOverloaded, ModelNotReady: every engine was passed over.
+            EngineOverloaded, ModelNotReady: every engine was passed over, or full for too long.
+            QueueFull: too many requests of the department wait already.
             NoEngine: there is none, and none is on its way.
             EndpointNotServed: none of them does what the endpoint is for.
             InvalidValue: a field asks for what the engine cannot do.
@@ -76,6 +84,7 @@ class Dispatch:
                 engines = engines_for(target, self._fleet, wish)
             except (NoEngine, ModelNotReady) as nothing:
                 engines = await self._await_engines(target, wish, nothing)
+            engines = await self._fairness.take(call, engines, wish)
             if await self._try(call, wish, target, engines):
                 return
             if call.fallback != "not_loaded":
@@ -92,6 +101,10 @@ class Dispatch:
             if way is None:
                 continue
             call.engine = engine
+            if engine.kind == EngineKind.VLLM and call.endpoint in _RANKED:
+                wish.body["priority"] = call.rank
+            else:
+                wish.body.pop("priority", None)
             body = wish.for_engine(way, target.engine_model, salt)
             tokens = _tokens(wish, body)
             if call.entry is not None:

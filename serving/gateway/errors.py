@@ -14,7 +14,8 @@ GatewayError
 │   ├── MethodNotAllowed     405 method_not_allowed
 │   ├── BodyTooLarge         413 request_too_large
 │   ├── RateLimited          429 rate_limit_exceeded
-│   └── QuotaExhausted       429 insufficient_quota
+│   ├── QuotaExhausted       429 insufficient_quota
+│   └── QueueFull            429 queue_full
 └── ServiceError             5xx, the platform's own
     ├── InternalError        500 internal_error
     ├── EngineFailed         502 engine_failed
@@ -185,6 +186,13 @@ class QuotaExhausted(RateLimited):
 
     code = "insufficient_quota"
     summary = "What may be used per day or per month is used up; the message says of which level."
+
+
+class QueueFull(RequestError):
+    """Too many requests of the department wait for the same engines."""
+
+    status, type, code, retry_after = 429, "rate_limit_error", "queue_full", 1
+    summary = "Too many requests of the department wait for the model; ask again shortly."
 
 
 class ServiceError(GatewayError):

@@ -99,6 +99,7 @@ class Entry:
             "cached_tokens": call.cached_tokens,
             "completion_tokens": call.completion_tokens,
             "first_token_ms": call.first_token_ms,
+            "queue_ms": call.queue_seconds * 1000 or None,
             "duration_ms": call.duration * 1000,
         }
         self._end = note = orjson.dumps(fields, option=_LINE)

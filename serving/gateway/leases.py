@@ -55,6 +55,7 @@ class Leases:
         self._wake = asyncio.Event()
         self._round: asyncio.Future[None] | None = None
         self._alone = False
+        self._scan_at = 0.0
 
     def lease(self, counter: Counter, limit: float) -> Lease:
         """The lease of a counter. A limit that has changed is in force with the next request."""
@@ -101,7 +102,8 @@ class Leases:
 
     async def tick(self) -> None:
         """Exchange what is due by now, and let the requests go on that wait for it."""
-        if not self._due:
+        if self._clock() >= self._scan_at:
+            self._scan_at = self._clock() + _SCAN_SECONDS
             await self._scan()
         due, self._due = list(self._due), {}
         done, self._round = self._round, None

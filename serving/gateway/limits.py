@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 from serving.gateway import limit_words
 from serving.gateway.auth import Grant
+from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
 from serving.gateway.errors import RateLimited
@@ -85,7 +85,7 @@ class Limiter:
         self._clock = clock
         self._checks: dict[tuple[int | None, int, str], Checks] = {}
 
-    async def reserve(self, call: Call, target: Target, body: dict[str, Any], body_bytes: int) -> None:
+    async def reserve(self, call: Call, target: Target, wish: Wish) -> None:
         """Admit a request; what it draws on is noted on the call.
 
         Raises:
@@ -95,10 +95,10 @@ class Limiter:
         if grant is None or not grant.levels:
             return
         checks = self._find_checks(grant, target.asked)
-        prompt = estimate_prompt(body_bytes)
+        prompt = estimate_prompt(wish.size)
         tokens = money = 0.0
         if checks.has_tokens or checks.has_money:
-            completion = longest_completion(call.endpoint, body)
+            completion = longest_completion(call.endpoint, wish.body)
             given = completion is not None
             if completion is None:
                 completion = self._completion_tokens

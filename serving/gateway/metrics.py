@@ -32,6 +32,10 @@ BREAKERS_OPEN = Gauge(
     multiprocess_mode="livemax",
 )
 BREAKERS_OPENED = Counter("polygraft_engine_breaker_openings", "Circuit breakers that opened.", ["reason"])
+QUEUED = Gauge("polygraft_requests_queued", "Requests that wait for a turn at an engine.", multiprocess_mode="livesum")
+QUEUE_SECONDS = Histogram(
+    "polygraft_queue_seconds", "How long requests waited for a turn at an engine, those that waited.", buckets=_SECONDS
+)
 LIMIT_REFUSALS = Counter("polygraft_limit_refusals", "Requests that a limit did not allow.", ["level", "kind"])
 LIMITS_ALONE = Gauge(
     "polygraft_limits_alone",

@@ -17,6 +17,7 @@ from serving.gateway.breaker import Breakers, generates
 from serving.gateway.catalogue import Catalogue
 from serving.gateway.departure import Departures
 from serving.gateway.dispatch import Dispatch
+from serving.gateway.fairness import Fairness
 from serving.gateway.fleet import Fleet
 from serving.gateway.journal import Journal
 from serving.gateway.leases import Leases
@@ -48,7 +49,17 @@ class Parts:
         journal = Journal(conf.home / "spool")
         self._meter = Meter(UsageStream(self._redis), Spool(conf.home / "spool"), journal)
         self.accounts = Accounts(journal, self._meter, AccessLog(conf.log_format, conf.log_level))
-        self.dispatch = Dispatch(self._pool, self.fleet, self._redis, wait_seconds=conf.engine_wait_timeout)
+        self.fairness = Fairness(
+            self._redis,
+            self.fleet,
+            processes=conf.web_workers,
+            length=conf.queue_length,
+            seconds=conf.queue_timeout,
+            batch_seconds=conf.batch_queue_timeout,
+        )
+        self.dispatch = Dispatch(
+            self._pool, self.fleet, self.fairness, self._redis, wait_seconds=conf.engine_wait_timeout
+        )
         self._leases = Leases(self._redis, processes=conf.web_workers)
         self.limiter = Limiter(
             self._leases,
@@ -80,6 +91,7 @@ class Parts:
             self._breakers.run,
             self._meter.run,
             self._leases.run,
+            self.fairness.run,
         )
         tasks = {asyncio.create_task(_keep(work)) for work in works}
         try:

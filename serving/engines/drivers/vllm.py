@@ -8,7 +8,7 @@ from serving.adapters.limits import Limits
 from serving.engines import openai_http
 from serving.engines.driver import AdapterFiles, EngineError, EngineSpec
 from serving.engines.kinds import EngineKind
-from serving.engines.options import option_flags
+from serving.engines.options import DEFAULT_MAX_NUM_SEQS, option_flags
 from serving.engines.process import EngineProcess, free_port, new_secret, start_process
 
 # The module and not the script `vllm`, which fails in repackaged builds that carry another name.
@@ -20,7 +20,7 @@ _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
-_DEFAULTS = {"max_loras": 4, "max_cpu_loras": 64}
+_DEFAULTS = {"max_num_seqs": DEFAULT_MAX_NUM_SEQS, "max_loras": 4, "max_cpu_loras": 64}
 
 
 class VllmDriver:
@@ -41,6 +41,8 @@ class VllmDriver:
             *("--served-model-name", spec.base_model),
             *("--host", spec.host),
             *("--port", str(port)),
+            # Gateways say who is next; without this vLLM refuses to hear it.
+            *("--scheduling-policy", "priority"),
             "--enable-lora",
             *("--max-lora-rank", str(Limits().engine_rank(config().max_lora_rank))),
             *("--enable-force-include-usage", "--disable-fastapi-docs"),

@@ -77,14 +77,16 @@ class Engines:
         state: str = "ready",
         resident: list[str] | None = None,
         residency: str = "eager",
+        slots: int = 0,
         **options: Any,
     ) -> FakeEngine:
         """Start one; by default it has every adapter of the cast loaded."""
         names = ADAPTER_NAMES if resident is None else resident
-        engine = FakeEngine(models=[self.base_model, *ADAPTER_NAMES], fail=fail, secret="engine-secret", **options)
+        models = [self.base_model, *ADAPTER_NAMES]
+        engine = FakeEngine(models=models, fail=fail, secret="engine-secret", slots=slots, **options)
         engine.__enter__()
         self.running.append(engine)
-        self.publish(engine.address, kind=kind, state=state, resident=names, residency=residency)
+        self.publish(engine.address, kind=kind, state=state, resident=names, residency=residency, slots=slots)
         return engine
 
     def publish(
@@ -95,6 +97,7 @@ class Engines:
         state: str,
         resident: list[str],
         residency: str = "eager",
+        slots: int = 0,
         id: str | None = None,
     ) -> str:
         """Enter an engine in the registry, or change its entry."""
@@ -109,6 +112,7 @@ class Engines:
             state=state,
             resident=frozenset(resident),
             residency=residency,
+            slots=slots,
         )
         engine_publish(redis_client(), entry)
         announce(Change.ENGINES)

@@ -166,8 +166,8 @@ def test_without_redis_each_process_keeps_its_share_and_says_so(cast: Cast, clie
     redis_client().config_set("maxmemory", "1")
     try:
         statuses = [client.post(CHAT, json=question()).status_code for _ in range(12)]
-        # Of two processes that are to be expected, this one has five requests, and has used one.
-        assert statuses == [200] * 4 + [429] * 8
+        # Of two processes that are to be expected, this one has five; of the one before, Redis may have been told.
+        assert statuses in ([200] * 4 + [429] * 8, [200] * 5 + [429] * 7)
         assert REGISTRY.get_sample_value("polygraft_limits_alone") == 1
     finally:
         redis_client().config_set("maxmemory", "0")

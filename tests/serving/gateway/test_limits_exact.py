@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from polygraft.live import redis_client
 from serving.gateway.auth import Grant
+from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
 from serving.gateway.errors import RateLimited
@@ -65,7 +66,8 @@ class Process:
         """Whether a request for at most so many tokens is admitted."""
         call = Call({"path": "", "headers": []}, None, None)  # type: ignore[arg-type]  # only carries
         call.grant = self.grant
-        work = asyncio.create_task(self.limiter.reserve(call, TARGET, {"max_tokens": tokens - PROMPT}, 0))
+        wish = Wish({"model": "m", "max_tokens": tokens - PROMPT}, 0)
+        work = asyncio.create_task(self.limiter.reserve(call, TARGET, wish))
         while not work.done():
             await asyncio.sleep(0)
             await self.leases.tick()

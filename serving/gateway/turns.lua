@@ -1,0 +1,67 @@
+-- Shares the slots of a base model's engines among gateway processes, and what departments have been served.
+--
+-- The pool is a hash: `now` is the virtual time, `d<id>` a department's counter. Each engine has a hash from processes
+-- to `held waiting head until`: the slots that a process may fill, whether requests wait there for this engine, and the
+-- rank of the first of them.
+--
+-- KEYS: the pool, then one for each engine.
+-- ARGV: the process, how long it may hold slots in ms, its virtual time, the rank of its first waiting request, how
+--   many departments follow; for each: id, floor (the counter is at least this), and what was served since the last
+--   exchange; then for each engine: its slots, those filled here, and how many requests wait here for it.
+-- Returns the virtual time, the departments' counters, and for each engine: slots held from now on, the rank of the
+--   first request that waits for it elsewhere or '', slots left to anybody, and how many processes hold some.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local pool, process, life = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local head, count = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local function text(number) return string.format('%.17g', number) end
+
+local time = math.max(tonumber(redis.call('HGET', pool, 'now') or '0'), tonumber(ARGV[3]))
+redis.call('HSET', pool, 'now', text(time))
+redis.call('PEXPIRE', pool, 86400000)
+
+local counters = {}
+for n = 1, count do
+  local first = 5 + (n - 1) * 3
+  local name, floor, served = 'd' .. ARGV[first + 1], tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
+  local counter = math.max(tonumber(redis.call('HGET', pool, name) or '0'), floor) + served
+  redis.call('HSET', pool, name, text(counter))
+  counters[n] = text(counter)
+end
+
+local engines = {}
+for n = 1, #KEYS - 1 do
+  local engine, first = KEYS[n + 1], 5 + count * 3 + (n - 1) * 3
+  local slots, filled, want = tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
+  local free, holders, ahead, best = slots - filled, 1, 0, ''
+  local others_wait = false
+  local fields = redis.call('HGETALL', engine)
+  for f = 1, #fields, 2 do
+    if fields[f] ~= process then
+      local held, waiting, rank, ends = string.match(fields[f + 1], '^(%S+) (%S+) (%S+) (%S+)$')
+      if tonumber(ends) <= now then
+        redis.call('HDEL', engine, fields[f])
+      else
+        free, holders = free - tonumber(held), holders + 1
+        if tonumber(waiting) > 0 then
+          others_wait = true
+          if best == '' or tonumber(rank) < tonumber(best) then best = rank end
+          if want == 0 or tonumber(rank) < head then ahead = ahead + 1 end
+        end
+      end
+    end
+  end
+  local granted = 0
+  if want > 0 then
+    granted = math.min(want, free - ahead)
+    if others_wait then granted = math.min(granted, 1) end
+  elseif not others_wait then
+    granted = math.floor(free / (2 * holders))
+  end
+  local held = filled + math.max(granted, 0)
+  redis.call('HSET', engine, process, held .. ' ' .. want .. ' ' .. text(head) .. ' ' .. text(now + life))
+  redis.call('PEXPIRE', engine, life * 2)
+  engines[n] = { held, best, free, holders }
+end
+return { text(time), counters, engines }
