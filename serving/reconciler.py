@@ -1,19 +1,15 @@
 """Makes the engines agree with the deployments: decides what runs where; the nodes' agents carry it out."""
 
-from datetime import timedelta
-
 import structlog
 from django.db import transaction
 from django.utils import timezone
 
 from polygraft.live import Change, announce, redis_client
 from serving.adapters.lifecycle import versions_release_unprobed
-from serving.models import Deployment, Engine, EngineState, Node
+from serving.events import event_record
+from serving.models import Deployment, Engine, EngineState, Failure, Node
 from serving.registry import living_nodes
-
-# After n failures in this window a replacement waits 2^n seconds, at most a minute.
-_FAILURE_WINDOW = timedelta(minutes=10)
-_LONGEST_BACKOFF_SECONDS = 60
+from serving.restarts import restart_of
 
 log = structlog.get_logger()
 
@@ -28,14 +24,27 @@ def reconcile() -> None:
 
 
 def _give_up_lost_engines(living: set[str]) -> None:
-    for engine in Engine.objects.living().exclude(node__name__in=living).select_related("node"):
+    for engine in (
+        Engine.objects.living().exclude(node__name__in=living).select_related("node", "deployment__base_model")
+    ):
         # Conditional, since the agent may have come back and moved the engine on.
         if (
             Engine.objects.living()
             .filter(pk=engine.pk)
-            .update(state=EngineState.FAILED, error=f"The node {engine.node} is lost.", ended_at=timezone.now())
+            .update(
+                state=EngineState.FAILED,
+                failure=Failure.LOST,
+                error=f"The node {engine.node} is lost.",
+                ended_at=timezone.now(),
+            )
         ):
-            log.warning("engine is lost with its node", engine=str(engine.pk), node=engine.node.name)
+            event_record(
+                kind="engine.lost",
+                sentence=f"Engine {engine.pk.hex[:8]} of {engine.deployment} is lost with its node {engine.node}, "
+                "whose worker has not spoken for 15 s.",
+                engine=engine,
+                is_problem=True,
+            )
 
 
 @transaction.atomic
@@ -53,7 +62,7 @@ def _reconcile_deployment(deployment_id: int, living: set[str]) -> None:
         Engine.objects.filter(pk=engine.pk).living().update(state=EngineState.DRAINING)
         log.info("engine drains: there are more than wished", engine=str(engine.pk))
     missing = deployment.replicas - len(engines)
-    if missing > 0 and not _backing_off(deployment):
+    if missing > 0 and _may_start(deployment):
         for _ in range(missing):
             _place(deployment, living)
     if missing:
@@ -71,12 +80,15 @@ def _place(deployment: Deployment, living: set[str]) -> None:
     log.info("engine is placed", engine=str(engine.pk), deployment=str(deployment), node=node.name)
 
 
-def _backing_off(deployment: Deployment) -> bool:
-    failures = Engine.objects.filter(
-        deployment=deployment, state=EngineState.FAILED, ended_at__gt=timezone.now() - _FAILURE_WINDOW
-    ).order_by("-ended_at")
-    count = len(failures)
-    if count == 0 or failures[0].ended_at is None:
-        return False
-    wait = min(2**count, _LONGEST_BACKOFF_SECONDS)
-    return bool(timezone.now() < failures[0].ended_at + timedelta(seconds=wait))
+def _may_start(deployment: Deployment) -> bool:
+    restart = restart_of(deployment)
+    if restart.is_given_up and restart.last is not None:
+        lines = restart.last.error.splitlines() or [restart.last.get_failure_display()]
+        event_record(
+            kind="deployment.given_up",
+            sentence=f"{deployment} is not started any more: its engines failed {restart.failures} times within "
+            f"10 minutes. The last words: {lines[-1]}",
+            deployment=deployment,
+            is_problem=True,
+        )
+    return restart.may_start(timezone.now())

@@ -19,8 +19,9 @@ class EngineEntry:
 
     `resident` holds the names under which the engine has adapters loaded (`serving.engines.names`), `residency` the
     policy by which it gets them: unless that is `eager`, an adapter that is asked for comes within seconds; `slots` is
-    how many requests it works on at once, 0 when unknown; `secret` is the engine's own bearer token; `seen_at` is in
-    Unix seconds.
+    how many requests it works on at once, 0 when unknown; `running`, `waiting` (requests) and `kv_usage` (1 is all of
+    its KV cache) are what the engine itself measured within seconds; `secret` is the engine's own bearer token;
+    `seen_at` is in Unix seconds.
     """
 
     id: str
@@ -34,16 +35,20 @@ class EngineEntry:
     resident: frozenset[str] = frozenset()
     residency: str = "eager"
     slots: int = 0
+    running: int = 0
+    waiting: int = 0
+    kv_usage: float = 0.0
     seen_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """A living node; `seen_at` is in Unix seconds."""
+    """A living node; `place` is its machine and state folder, `seen_at` is in Unix seconds."""
 
     name: str
     address: str
     facts: dict[str, Any]
+    place: str = ""
     seen_at: float = 0.0
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
 from demo_model import demo_model_path
 from serving.engines.kinds import EngineKind
 from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, Rollout, VersionState
@@ -73,6 +75,11 @@ def make_cast() -> Cast:
         deployment=deployment,
         engine=engine,
     )
+
+
+def engine_put(engine: Engine, state: str, **fields: Any) -> None:
+    """Put an engine into a state, as if it had come there by the states before."""
+    QuerySet(Engine).filter(pk=engine.pk).update(state=state, **fields)
 
 
 def _person(name: str, **fields: Any) -> User:

@@ -22,10 +22,12 @@ class FakeDriver(LlamaCppDriver):
         port = free_port(spec.host)
         return start_process(
             [sys.executable, str(FAKE_ENGINE), "--port", str(port), "--model", spec.base_model, *self.arguments],
+            engine_id=spec.id,
             address=f"{spec.host}:{port}",
             secret="secret",
             log_path=spec.log_path,
             environment={},
+            tethered=spec.tethered,
         )
 
     def load_adapter(self, engine: EngineProcess, adapter: AdapterFiles) -> None:

@@ -67,6 +67,7 @@ class _Options(argparse.Namespace):
     keep_alive: float
     slots: int
     spread: float
+    last_words: str
 
 
 class _Engine:
@@ -101,6 +102,16 @@ class _Engine:
             "last_body": self.last_body,
             "last_headers": self.last_headers,
         }
+
+    def metrics(self) -> str:
+        """What vLLM measures, as far as a fake can."""
+        values = {
+            "vllm:num_requests_running": self.counters["running"],
+            "vllm:num_requests_waiting": 0,
+            "vllm:kv_cache_usage_perc": 0.0,
+            "vllm:generation_tokens_total": self.counters["completion_tokens"],
+        }
+        return "".join(f'{name}{{model_name="fake"}} {value}\n' for name, value in values.items())
 
 
 class _Connection(asyncio.Protocol):
@@ -181,6 +192,11 @@ async def _respond(connection: _Connection, method: str, path: str, headers: dic
     secret = engine.options.secret
     match method, path:
         case "GET", "/health":
+            connection.send(200, b"")
+        case "GET", "/metrics":
+            connection.send(200, engine.metrics().encode(), "text/plain")
+        case "POST", "/fault":
+            engine.options.fail = Fault(body.decode())
             connection.send(200, b"")
         case "GET", "/stats":
             connection.send(200, json.dumps(engine.stats()).encode())
@@ -438,7 +454,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keep-alive", type=float, default=0, help="seconds until it closes an idle connection")
     parser.add_argument("--slots", type=int, default=0, help="answers at once, others wait in line; 0: all of them")
     parser.add_argument("--spread", type=float, default=0, help="share by which answers vary in length at random")
+    parser.add_argument("--last-words", default="", help="say this and end with exit code 1, at once")
     options = parser.parse_args(arguments, namespace=_Options())
+    if options.last_words:
+        sys.exit(options.last_words)
     with contextlib.suppress(ImportError):
         import uvloop
 

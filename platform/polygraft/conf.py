@@ -105,6 +105,22 @@ class Config(BaseSettings):
     engine_start_timeout: float = Field(
         default=600, gt=0, description="Seconds that an engine may take from its start until it answers."
     )
+    engine_drain_timeout: float = Field(
+        default=60, ge=0, description="Seconds that an engine which is to stop may take to finish its requests."
+    )
+    engine_hang_timeout: float = Field(
+        default=60,
+        gt=0,
+        description="Seconds that an engine may go without generating a token, asked for one, until it is replaced.",
+    )
+    engine_loads_at_once: int = Field(
+        default=4, ge=1, description="How many adapters are loaded into one engine at the same time."
+    )
+    tether_engines: bool = Field(
+        default=False,
+        description="End engines with the worker that started them. `make run` sets it; as services, engines outlive "
+        "their worker and the next one takes them over.",
+    )
     upstream_connect_timeout: float = Field(
         default=5, gt=0, description="Seconds that the gateway waits for a connection to an engine."
     )

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ class Copy:
 
 
 class NodeCopies:
-    """Copies by digest under one folder. Used by one process."""
+    """Copies by digest under one folder. Used by one process, from any of its threads."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
 
     def fetch(self, digest: str, base_model: str) -> Copy:
@@ -34,17 +36,19 @@ class NodeCopies:
         folder = self._root / digest
         copy = Copy(peft_folder=folder / "peft", gguf_file=folder / gguf_name(base_model))
         store = adapter_store()
-        if not copy.peft_folder.is_dir():
-            self._place(store.path(digest), copy.peft_folder)
-        if not copy.gguf_file.is_file():
-            self._place(store.derived_path(digest, gguf_name(base_model)), copy.gguf_file)
+        with self._lock:
+            if not copy.peft_folder.is_dir():
+                self._place(store.path(digest), copy.peft_folder)
+            if not copy.gguf_file.is_file():
+                self._place(store.derived_path(digest, gguf_name(base_model)), copy.gguf_file)
         return copy
 
     def keep_only(self, digests: Set[str]) -> None:
         """Delete the copies of everything else."""
-        for folder in self._root.iterdir():
-            if folder.name not in digests:
-                shutil.rmtree(folder)
+        with self._lock:
+            for folder in self._root.iterdir():
+                if folder.name not in digests:
+                    shutil.rmtree(folder)
 
     def _place(self, source: Path, destination: Path) -> None:
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import Q
 
 from serving.engines.kinds import EngineKind
-from serving.engines.options import OPTIONS, Number, Option, Switch, Text
+from serving.engines.options import OPTIONS, Choice, Flags, Number, Option, Switch, Text
 from serving.models import BaseModel
 from serving.models.adapter import adapter_name_validator
 from serving.models.base_model import model_name_validator
@@ -122,6 +122,15 @@ def _option_field(option: Option, **about: Any) -> forms.Field:
     match option:
         case Number():
             return forms.IntegerField(min_value=option.minimum, **about)
+        case Choice():
+            return forms.TypedChoiceField(
+                choices=[("", ""), *((value, value) for value in option.values)],
+                coerce=int,
+                empty_value=None,
+                **about,
+            )
+        case Flags():
+            return forms.CharField(max_length=500, **about)
         case Text():
             return forms.RegexField(
                 rf"\A(?:{option.pattern})\Z", error_messages={"invalid": f"This is such as {option.example}."}, **about

@@ -1,4 +1,4 @@
-"""What every engine driver does: start, probe, load_adapter, unload_adapter, stop."""
+"""What every engine driver does: start, probe, measure, load and list and unload adapters, stop."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,8 @@ class EngineSpec:
     """What to run.
 
     `base_model` is the name under which the engine serves its base; `model_path` is a GGUF file or a Hugging Face
-    folder, by the kind of engine; `options` come from the deployment.
+    folder, by the kind of engine; `gpus` are the indices of those it may use, none: whichever there are; `options`
+    come from the deployment; a `tethered` engine ends with the process that starts it.
     """
 
     id: str
@@ -25,7 +26,21 @@ class EngineSpec:
     model_path: Path
     host: str
     log_path: Path
+    gpus: tuple[int, ...] = ()
+    tethered: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """How busy an engine says it is: requests running and waiting, the share of its KV cache in use (1 is all of it),
+    and the tokens that it has generated since its start.
+    """
+
+    running: int
+    waiting: int
+    kv_usage: float
+    generated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +62,7 @@ class Driver(Protocol):
 
         Raises:
             EngineError: it cannot be started here (a missing file, an option that it does not know).
+            OSError: nor can its log be written, or its program be run.
         """
 
     def probe(self, engine: EngineProcess, model: str) -> None:
@@ -55,6 +71,9 @@ class Driver(Protocol):
         Raises:
             EngineError: no token came.
         """
+
+    def load(self, engine: EngineProcess) -> EngineLoad | None:
+        """How busy it is; None when it does not say."""
 
     def load_adapter(self, engine: EngineProcess, adapter: AdapterFiles) -> None:
         """Make an adapter callable under its name. Loading what is loaded already is no error.

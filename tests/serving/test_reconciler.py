@@ -81,12 +81,12 @@ def test_an_engine_that_keeps_dying_is_replaced_more_and_more_slowly(cast: Cast)
     alive("node-1")
     node = Node.objects.get(name="node-1")
     now = timezone.now()
-    for seconds in (100, 50, 10):
+    for seconds in (100, 50, 5):
         Engine.objects.create(
             deployment=cast.deployment, node=node, state=EngineState.FAILED, ended_at=now - timedelta(seconds=seconds)
         )
     reconcile()
-    assert states(cast) == ["starting"]  # three failures wait 8 s, and 10 have passed
-    Engine.objects.living().update(state=EngineState.FAILED, ended_at=now - timedelta(seconds=9))
+    assert states(cast) == ["starting"]  # three failures wait 4 s, and 5 have passed
+    Engine.objects.living().update(state=EngineState.FAILED, ended_at=now - timedelta(seconds=4))
     reconcile()
-    assert states(cast) == []  # four failures wait 16 s
+    assert states(cast) == []  # four failures wait 8 s

@@ -22,6 +22,8 @@ def part_environment(conf: Config, redis_url: str) -> Mapping[str, str]:
         "DJANGO_SETTINGS_MODULE": "polygraft.settings",
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "PYTHONUNBUFFERED": "1",
+        # In the foreground, for one person: everything ends with it.
+        "POLYGRAFT_TETHER_ENGINES": "true",
     }
 
 

@@ -3,7 +3,8 @@
 import sys
 
 from serving.engines import openai_http
-from serving.engines.driver import AdapterFiles, EngineError, EngineSpec
+from serving.engines.driver import AdapterFiles, EngineError, EngineLoad, EngineSpec
+from serving.engines.gpus import gpu_environment
 from serving.engines.kinds import EngineKind
 from serving.engines.options import option_flags
 from serving.engines.process import EngineProcess, free_port, new_secret, start_process
@@ -30,23 +31,29 @@ class LlamaCppDriver:
         ]
         return start_process(
             command,
+            engine_id=spec.id,
             address=f"{spec.host}:{port}",
             secret=secret,
             log_path=spec.log_path,
-            environment={"POLYGRAFT_ENGINE_SECRET": secret},
+            tethered=spec.tethered,
+            environment={"POLYGRAFT_ENGINE_SECRET": secret, **gpu_environment(spec.gpus)},
         )
 
     def probe(self, engine: EngineProcess, model: str) -> None:
         """See `Driver.probe`."""
         openai_http.probe(engine, model)
 
+    def load(self, engine: EngineProcess) -> EngineLoad | None:
+        """See `Driver.load`."""
+        return openai_http.load(engine)
+
     def load_adapter(self, engine: EngineProcess, adapter: AdapterFiles) -> None:
         """See `Driver.load_adapter`."""
-        openai_http.load(engine, adapter.name, str(adapter.gguf_file))
+        openai_http.load_adapter(engine, adapter.name, str(adapter.gguf_file))
 
     def unload_adapter(self, engine: EngineProcess, name: str) -> None:
         """See `Driver.unload_adapter`."""
-        openai_http.unload(engine, name)
+        openai_http.unload_adapter(engine, name)
 
     def loaded_adapters(self, engine: EngineProcess) -> set[str]:
         """See `Driver.loaded_adapters`."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from polygraft.conf import config
 from serving.adapters.limits import Limits
 from serving.engines import openai_http
-from serving.engines.driver import AdapterFiles, EngineError, EngineSpec
+from serving.engines.driver import AdapterFiles, EngineError, EngineLoad, EngineSpec
+from serving.engines.gpus import gpu_environment
 from serving.engines.kinds import EngineKind
 from serving.engines.options import DEFAULT_MAX_NUM_SEQS, option_flags
 from serving.engines.process import EngineProcess, free_port, new_secret, start_process
@@ -19,8 +20,20 @@ _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
+    # The gateway caps what a request may ask for; this is for a gateway that is out of date.
+    "VLLM_MAX_N_SEQUENCES": "128",
+    # Routes that reset caches and put the engine to sleep.
+    "VLLM_SERVER_DEV_MODE": "0",
 }
-_DEFAULTS = {"max_num_seqs": DEFAULT_MAX_NUM_SEQS, "max_loras": 4, "max_cpu_loras": 64}
+# Beyond this, callers are better told to come again than kept waiting.
+_LONGEST_QUEUE = 1024
+_DRAIN_SECONDS = 30
+_DEFAULTS = {
+    "max_num_seqs": DEFAULT_MAX_NUM_SEQS,
+    "max_loras": 4,
+    "max_cpu_loras": 64,
+    "max_num_queued_reqs": _LONGEST_QUEUE,
+}
 
 
 class VllmDriver:
@@ -44,29 +57,35 @@ class VllmDriver:
             # Gateways say who is next; without this vLLM refuses to hear it.
             *("--scheduling-policy", "priority"),
             "--enable-lora",
-            *("--max-lora-rank", str(Limits().engine_rank(config().max_lora_rank))),
             *("--enable-force-include-usage", "--disable-fastapi-docs"),
-            *option_flags(self.kind, _DEFAULTS | spec.options),
+            *("--shutdown-timeout", str(_DRAIN_SECONDS)),
+            *option_flags(self.kind, _DEFAULTS | {"max_lora_rank": _max_rank()} | spec.options),
         ]
         return start_process(
             command,
+            engine_id=spec.id,
             address=f"{spec.host}:{port}",
             secret=secret,
             log_path=spec.log_path,
-            environment={**_ENVIRONMENT, "VLLM_API_KEY": secret},
+            tethered=spec.tethered,
+            environment={**_ENVIRONMENT, "VLLM_API_KEY": secret, **gpu_environment(spec.gpus)},
         )
 
     def probe(self, engine: EngineProcess, model: str) -> None:
         """See `Driver.probe`."""
         openai_http.probe(engine, model)
 
+    def load(self, engine: EngineProcess) -> EngineLoad | None:
+        """See `Driver.load`."""
+        return openai_http.load(engine)
+
     def load_adapter(self, engine: EngineProcess, adapter: AdapterFiles) -> None:
         """See `Driver.load_adapter`."""
-        openai_http.load(engine, adapter.name, str(adapter.peft_folder))
+        openai_http.load_adapter(engine, adapter.name, str(adapter.peft_folder))
 
     def unload_adapter(self, engine: EngineProcess, name: str) -> None:
         """See `Driver.unload_adapter`."""
-        openai_http.unload(engine, name)
+        openai_http.unload_adapter(engine, name)
 
     def loaded_adapters(self, engine: EngineProcess) -> set[str]:
         """See `Driver.loaded_adapters`."""
@@ -75,3 +94,7 @@ class VllmDriver:
     def stop(self, engine: EngineProcess) -> None:
         """See `Driver.stop`."""
         engine.terminate()
+
+
+def _max_rank() -> int:
+    return Limits().engine_rank(config().max_lora_rank)

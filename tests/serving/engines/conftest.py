@@ -7,6 +7,7 @@ import pytest
 
 from cast import Cast
 from fake_driver import FakeDriver
+from polygraft.conf import config
 from polygraft.live import redis_client
 from serving.adapters.node_copies import Copy, NodeCopies
 from serving.engines import supervisor as supervisor_module
@@ -27,7 +28,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
 
 
 @pytest.fixture
-def node(cast: Cast, driver: FakeDriver) -> Iterator[Supervisor]:
+def node(cast: Cast, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    """A node whose engines end with it."""
+    monkeypatch.setattr(config(), "tether_engines", True)
     redis_client().delete(ENGINES_KEY, NODES_KEY)
     node = Supervisor("node-1", redis_client())
     yield node

@@ -10,7 +10,7 @@ from cast import DIGEST, Cast
 from deadline import wait_until
 from fake_driver import FakeDriver
 from polygraft.live import redis_client
-from serving.engines import supervisor as supervisor_module
+from serving.engines import running as running_module
 from serving.engines.names import engine_adapter_name
 from serving.engines.supervisor import Supervisor
 from serving.models import Adapter, AdapterVersion, Deployment, Engine, Residency, Rollout, VersionState
@@ -105,7 +105,7 @@ def test_what_an_engine_has_lost_is_noticed_and_loaded_again(
     driver.loads.clear()
     node.tick()
     assert driver.loads == []  # it is not asked at every tick
-    monkeypatch.setattr(supervisor_module, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(running_module, "_LOOK_SECONDS", 0)
     assert residents(node) == {FIRST, SECOND}
     assert driver.loads == [FIRST]
 

@@ -12,7 +12,7 @@ from polygraft.live import redis_client
 from serving.adapters.lifecycle import adapter_delete
 from serving.engines.names import engine_adapter_name
 from serving.engines.supervisor import Supervisor
-from serving.models import Adapter, AdapterVersion, Engine, EngineState, VersionState
+from serving.models import Adapter, AdapterVersion, Engine, EngineState, Failure, VersionState
 from serving.registry import living_engines, living_nodes
 
 
@@ -83,7 +83,8 @@ def test_a_killed_engine_fails_with_its_last_words_and_leaves_routing(node: Supe
     os.kill(engine.pid, signal.SIGKILL)
     tick_until(node, is_in(engine, EngineState.FAILED), "the engine has failed")
     engine.refresh_from_db()
-    assert "exit code -9" in engine.error
+    assert "ended by SIGKILL" in engine.error
+    assert engine.failure == Failure.CRASHED
     assert living_engines(redis_client()) == []
 
 
