@@ -36,7 +36,7 @@ class AdapterList(DepartmentView, generics.ListAPIView[Adapter]):
 
     def get_queryset(self) -> QuerySet[Adapter]:
         """Those of the department in the URL."""
-        return self.department.adapters.alive().select_related("base_model", "rollout")
+        return self.department.adapters.alive().select_related("base_model", "rollout", "department")
 
     @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={202: UploadedSerializer})
     def post(self, request: Request, slug: str) -> Response:

@@ -72,10 +72,11 @@ class AdapterSerializer(serializers.ModelSerializer[Adapter]):
 
     base_model = serializers.SlugRelatedField[BaseModel](slug_field="name", read_only=True)
     rollout = serializers.SerializerMethodField()
+    tier = serializers.CharField(read_only=True, help_text="Where the placement leads now: lightweight or standard.")
 
     class Meta:
         model = Adapter
-        fields = ["name", "base_model", "rollout", "created_at"]
+        fields = ["name", "base_model", "rollout", "placement", "tier", "created_at"]
 
     def get_rollout(self, adapter: Adapter) -> dict[str, int]:
         """Version number → share in percent."""

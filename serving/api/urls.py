@@ -1,8 +1,15 @@
-"""Routes of the management API: base models, adapters, deployments, engines, nodes, events, usage."""
+"""Routes of the management API: base models, adapters, deployments, engines, nodes, events, plans, usage."""
 
 from django.urls import path
 
-from serving.api import adapter_views, event_views, platform_views, usage_views
+from serving.api import (
+    adapter_views,
+    event_views,
+    placement_views,
+    plan_views,
+    platform_views,
+    usage_views,
+)
 
 _ADAPTERS = "departments/<str:slug>/adapters"
 
@@ -17,5 +24,12 @@ urlpatterns = [
     path(_ADAPTERS, adapter_views.AdapterList.as_view(), name="api-adapters"),
     path(f"{_ADAPTERS}/<str:name>", adapter_views.AdapterDetail.as_view(), name="api-adapter"),
     path(f"{_ADAPTERS}/<str:name>/rollout", adapter_views.AdapterRollout.as_view(), name="api-rollout"),
+    path(f"{_ADAPTERS}/<str:name>/placement", placement_views.AdapterPlacement.as_view(), name="api-adapter-placement"),
+    path(
+        "departments/<str:slug>/placement",
+        placement_views.DepartmentPlacement.as_view(),
+        name="api-department-placement",
+    ),
+    path("plan", plan_views.PlanView.as_view(), name="api-plan"),
     path("usage", usage_views.UsageView.as_view(), name="api-usage"),
 ]

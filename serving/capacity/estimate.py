@@ -1,10 +1,11 @@
 """One engine's memory by part, the GPUs that it fits on, and the flags to start it with."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from serving.capacity.gpus import COUNTS, GPU, GPUS, USABLE
+from serving.capacity.gpus import COUNTS, GPUS, NO_GPU, USABLE
 from serving.capacity.parts import (
     LLAMACPP_PADDING,
     Part,
@@ -24,6 +25,8 @@ _MIB = 1024**2
 # vLLM decodes more requests at once than its cache holds at full length, since most are shorter.
 _SEQUENCES_PER_FULL_CONTEXT = 4
 _MOST_SEQUENCES = 256
+# 32 values of 8 bits and their scale of 16.
+_Q8_0_BYTES = 34 / 32
 
 
 class BadWish(ValueError):
@@ -36,7 +39,10 @@ class BadWish(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What should run: requests of `context` tokens at once, over `adapters` of `rank`, `active` of them at once."""
+    """What should run: requests of `context` tokens at once, over `adapters` of `rank`, `active` of them at once.
+
+    `kv_bits` are those of a cached value: 16, or 8 at some loss of quality.
+    """
 
     context: int
     concurrency: int
@@ -44,6 +50,7 @@ class Wish:
     rank: int = 16
     active: int = 0
     quantisation: str = ""
+    kv_bits: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +64,12 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An engine's needs. `parts` are for one GPU, or for main memory; `host_bytes` come on top, in main memory."""
+    """An engine's needs. `parts` are for each of `gpus` GPUs, or for main memory where that is 0; `host_bytes` come on
+    top, in main memory.
+    """
 
     engine: EngineKind
+    gpus: int
     quantisation: str
     parts: tuple[Part, ...]
     host_bytes: int
@@ -73,14 +83,17 @@ class Estimate:
         return sum(part.bytes for part in self.parts)
 
 
-def estimate(shape: Shape, engine: EngineKind, wish: Wish) -> Estimate:
+def estimate(shape: Shape, engine: EngineKind, wish: Wish, gpu: str = "") -> Estimate:
     """What a model needs on an engine.
+
+    Args:
+        gpu: a name out of `GPUS`: as many of them as it takes; `NO_GPU`: processors; empty: the fewest of any.
 
     Raises:
         BadWish: the engine cannot read this quantisation, or the model has no such context.
     """
     _check(shape, engine, wish)
-    return _vllm(shape, wish) if engine is EngineKind.VLLM else _llamacpp(shape, wish)
+    return _vllm(shape, wish, gpu) if engine is EngineKind.VLLM else _llamacpp(shape, wish, gpu)
 
 
 def weights(shape: Shape, engine: EngineKind, quantisation: str) -> tuple[str, int, bool]:
@@ -105,17 +118,12 @@ def _check(shape: Shape, engine: EngineKind, wish: Wish) -> None:
         raise BadWish("context", f"{shape.name} was made for {shape.context} tokens of context at most.")
 
 
-def _vllm(shape: Shape, wish: Wish) -> Estimate:
+def _vllm(shape: Shape, wish: Wish, gpu: str) -> Estimate:
     name, _, _ = weights(shape, EngineKind.VLLM, wish.quantisation)
-    fits = []
-    for gpu in GPUS:
-        for count in COUNTS:
-            if shape.heads % count == 0 and (
-                fit := _fit(gpu, count, sum(p.bytes for p in vllm_parts(shape, wish, count)))
-            ):
-                fits.append(fit)
-                break
-    count = min((fit.count for fit in fits), default=1)
+    fits = _fits(
+        lambda count: sum(part.bytes for part in vllm_parts(shape, wish, count)) if shape.heads % count == 0 else None
+    )
+    count = _count(fits, gpu)
     sequences = _sequences(wish)
     options: dict[str, Any] = {"max_model_len": wish.context, "max_num_seqs": sequences}
     flags = [f"--max-model-len {wish.context}", f"--max-num-seqs {sequences}"]
@@ -127,8 +135,12 @@ def _vllm(shape: Shape, wish: Wish) -> Estimate:
             f"--max-lora-rank {engine_rank(wish.rank)}",
             f"--max-cpu-loras {wish.adapters}",
         ]
-    if name in ("fp8",) and shape.file_format != name:
+    if name == "fp8" and shape.file_format != name:
+        options["quantization"] = "fp8"
         flags.append("--quantization fp8")
+    if wish.kv_bits == 8:
+        options["kv_cache_dtype"] = "fp8"
+        flags.append("--kv-cache-dtype fp8")
     if count > 1:
         options["tensor_parallel_size"] = count
         flags.append(f"--tensor-parallel-size {count}")
@@ -136,9 +148,10 @@ def _vllm(shape: Shape, wish: Wish) -> Estimate:
     return Estimate(
         engine=EngineKind.VLLM,
         quantisation=name,
-        parts=vllm_parts(shape, wish, 1),
+        gpus=count,
+        parts=vllm_parts(shape, wish, count),
         host_bytes=wish.adapters * adapter_bytes(shape, rank=engine_rank(wish.rank), value_bytes=2),
-        fits=tuple(fits),
+        fits=fits,
         options=options,
         flags=tuple(flags),
     )
@@ -147,18 +160,22 @@ def _vllm(shape: Shape, wish: Wish) -> Estimate:
 def vllm_parts(shape: Shape, wish: Wish, gpus: int) -> tuple[Part, ...]:
     """vLLM's memory on each of so many GPUs."""
     name, size, is_exact = weights(shape, EngineKind.VLLM, wish.quantisation)
-    kv = vllm_kv_bytes(shape, context=wish.context, concurrency=wish.concurrency, gpus=gpus)
+    kv = vllm_kv_bytes(
+        shape, context=wish.context, concurrency=wish.concurrency, value_bytes=wish.kv_bits / 8, gpus=gpus
+    )
     slots = wish.active * vllm_lora_slot_bytes(shape, rank=wish.rank, gpus=gpus) if wish.adapters else 0
     working = vllm_working_bytes(shape, sequences=_sequences(wish), gpus=gpus)
     return (
         Part("weights", math.ceil(size / gpus), is_exact, f"{shape.parameters / 1e9:.2f} billion values, {name}"),
-        Part("kv_cache", kv, True, f"{wish.concurrency} requests of {wish.context} tokens, 16 bits a value"),
+        Part(
+            "kv_cache", kv, True, f"{wish.concurrency} requests of {wish.context} tokens, {wish.kv_bits} bits a value"
+        ),
         Part("lora_slots", slots, True, f"{wish.active} slots of rank {engine_rank(wish.rank)}"),
         Part("working", working, False, "activations, logits, CUDA graphs, the driver"),
     )
 
 
-def _llamacpp(shape: Shape, wish: Wish) -> Estimate:
+def _llamacpp(shape: Shape, wish: Wish, gpu: str) -> Estimate:
     name, _, _ = weights(shape, EngineKind.LLAMACPP, wish.quantisation)
     contexts, parallel = _contexts(wish)
     parts = llamacpp_parts(shape, wish)
@@ -169,24 +186,28 @@ def _llamacpp(shape: Shape, wish: Wish) -> Estimate:
         "max_contexts": contexts,
         "kv_memory_mib": max(16, kv_mib),
     }
+    if wish.kv_bits == 8:
+        options |= {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}
     flags = [f"--{key.replace('_', '-')} {value}" for key, value in options.items()]
-    fits = []
     total = sum(part.bytes for part in parts)
     working = parts[-1].bytes
-    for gpu in GPUS:
-        for count in COUNTS:
-            # Layers are dealt out; each GPU needs its own working memory.
-            if fit := _fit(gpu, count, math.ceil((total - working) / count) + working):
-                fits.append(fit)
-                break
+    # Layers are dealt out; each GPU needs its own working memory.
+    fits = _fits(lambda count: math.ceil((total - working) / count) + working)
+    count = 0 if gpu == NO_GPU else _count(fits, gpu)
+    if count:
+        options["n_gpu_layers"] = -1
+        flags.append("--n-gpu-layers -1")
     return Estimate(
         engine=EngineKind.LLAMACPP,
         quantisation=name,
-        parts=parts,
+        gpus=count,
+        parts=tuple(replace(part, bytes=math.ceil(part.bytes / count)) for part in parts[:-1]) + parts[-1:]
+        if count > 1
+        else parts,
         host_bytes=0,
-        fits=tuple(fits),
+        fits=fits,
         options=options,
-        flags=(*flags, "--n-gpu-layers -1"),
+        flags=tuple(flags),
     )
 
 
@@ -194,13 +215,26 @@ def llamacpp_parts(shape: Shape, wish: Wish) -> tuple[Part, ...]:
     """The llama.cpp host's memory, on a GPU or in main memory."""
     name, size, is_exact = weights(shape, EngineKind.LLAMACPP, wish.quantisation)
     contexts, parallel = _contexts(wish)
-    kv = llamacpp_kv_bytes(shape, context=wish.context, parallel=parallel, contexts=contexts)
+    value_bytes = _Q8_0_BYTES if wish.kv_bits == 8 else 2.0
+    kv = llamacpp_kv_bytes(
+        shape,
+        context=wish.context,
+        parallel=parallel,
+        contexts=contexts,
+        key_bytes=value_bytes,
+        value_bytes=value_bytes,
+    )
     adapters = wish.adapters * adapter_bytes(shape, rank=wish.rank, value_bytes=4)
     working = llamacpp_working_bytes(shape, parallel=parallel, contexts=contexts, on_gpu=True)
     many = "contexts" if contexts > 1 else "context"
     return (
         Part("weights", size, is_exact, f"{shape.parameters / 1e9:.2f} billion values, {name}"),
-        Part("kv_cache", kv, True, f"{contexts} {many} of {parallel} × {wish.context} tokens, 16 bits a value"),
+        Part(
+            "kv_cache",
+            kv,
+            True,
+            f"{contexts} {many} of {parallel} × {wish.context} tokens, {wish.kv_bits} bits a value",
+        ),
         Part("adapters", adapters, True, f"{wish.adapters} adapters of rank {wish.rank}, 32 bits a value"),
         Part("working", working, False, "compute buffers, logits, the driver"),
     )
@@ -216,7 +250,18 @@ def _sequences(wish: Wish) -> int:
     return max(wish.concurrency, min(_MOST_SEQUENCES, wish.concurrency * _SEQUENCES_PER_FULL_CONTEXT))
 
 
-def _fit(gpu: GPU, count: int, needed: int) -> Fit | None:
-    if needed > gpu.memory_bytes * USABLE:
-        return None
-    return Fit(gpu.name, count, round(needed / gpu.memory_bytes, 3))
+def _fits(needed: Callable[[int], int | None]) -> tuple[Fit, ...]:
+    """For each kind of GPU the fewest that suffice; `needed` says what each of so many must hold, None if it cannot."""
+    fits = []
+    for gpu in GPUS:
+        for count in COUNTS:
+            size = needed(count)
+            if size is not None and size <= gpu.memory_bytes * USABLE:
+                fits.append(Fit(gpu.name, count, round(size / gpu.memory_bytes, 3)))
+                break
+    return tuple(fits)
+
+
+def _count(fits: tuple[Fit, ...], gpu: str) -> int:
+    """How many GPUs are planned with."""
+    return min((fit.count for fit in fits if gpu in ("", fit.gpu)), default=1)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 MIB = 1024**2
+# Who has none names this instead of one.
+NO_GPU = "none"
 
 
 @dataclass(frozen=True, slots=True)

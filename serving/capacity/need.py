@@ -11,8 +11,9 @@ from serving.capacity.shape import Shape
 from serving.engines.kinds import EngineKind
 
 # What the engines take for options that a deployment leaves open; see `serving.engines.options`.
-_LLAMACPP_CTX, _LLAMACPP_PARALLEL = 2048, 8
+_LLAMACPP_CTX, _LLAMACPP_PARALLEL, _LLAMACPP_CONTEXTS = 2048, 8, 32
 _VLLM_LORAS, _VLLM_CPU_LORAS = 4, 64
+_MIB = 1024**2
 # What vLLM's CUDA graphs and the driver take, and a processor does not.
 _ONLY_ON_GPU = GIB
 _CACHE_BYTES = {
@@ -66,6 +67,7 @@ def _vllm(shape: Shape, options: Mapping[str, Any], *, concurrency: int, adapter
         adapters=slots,
         active=slots,
         rank=rank,
+        kv_bits=8 if str(options.get("kv_cache_dtype", "auto")).startswith("fp8") else 16,
     )
     cached = min(adapters, max(slots, int(options.get("max_cpu_loras", _VLLM_CPU_LORAS))))
     host = cached * adapter_bytes(shape, rank=rank, value_bytes=2)
@@ -81,15 +83,16 @@ def _vllm(shape: Shape, options: Mapping[str, Any], *, concurrency: int, adapter
 
 def _llamacpp(shape: Shape, options: Mapping[str, Any], *, concurrency: int, adapters: int, rank: int) -> Need:
     parallel = int(options.get("parallel", _LLAMACPP_PARALLEL))
-    contexts = math.ceil(concurrency / parallel)
-    kv = llamacpp_kv_bytes(
+    per_context = llamacpp_kv_bytes(
         shape,
         context=int(options.get("ctx_size", _LLAMACPP_CTX)),
         parallel=parallel,
-        contexts=contexts,
+        contexts=1,
         key_bytes=_CACHE_BYTES[options.get("cache_type_k", "f16")],
         value_bytes=_CACHE_BYTES[options.get("cache_type_v", "f16")],
     )
+    contexts = _contexts(options, per_context, parallel=parallel, concurrency=concurrency, adapters=adapters)
+    kv = contexts * per_context
     weights = shape.file_bytes or 2 * shape.parameters
     loras = adapters * adapter_bytes(shape, rank=rank, value_bytes=4)
     layers = int(options.get("n_gpu_layers", 0))
@@ -103,3 +106,12 @@ def _llamacpp(shape: Shape, options: Mapping[str, Any], *, concurrency: int, ada
         host_bytes=math.ceil(total * (1 - share)),
         processor_bytes=total,
     )
+
+
+def _contexts(options: Mapping[str, Any], per_context: int, *, parallel: int, concurrency: int, adapters: int) -> int:
+    """How many contexts the host will have: as many as it may, or, if nobody says, as the requests at once need."""
+    most = int(options.get("max_contexts", _LLAMACPP_CONTEXTS))
+    if "kv_memory_mib" in options:
+        return max(1, min(most, int(options["kv_memory_mib"]) * _MIB // per_context))
+    # In the worst case every request is for another adapter, and needs a context of its own.
+    return min(most, max(math.ceil(concurrency / parallel), min(adapters, concurrency)))

@@ -14,6 +14,13 @@ LLAMACPP_PADDING = 256
 VLLM_STEP_TOKENS = 8192
 # llama.cpp's host computes so many at most (`--batch-size`).
 LLAMACPP_STEP_TOKENS = 512
+_TITLES = {
+    "weights": "Weights",
+    "kv_cache": "KV cache",
+    "lora_slots": "LoRA slots",
+    "adapters": "Adapters",
+    "working": "Working memory",
+}
 _VLLM_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
@@ -25,6 +32,11 @@ class Part:
     bytes: int
     is_exact: bool
     meaning: str
+
+    @property
+    def title(self) -> str:
+        """The name as people read it."""
+        return _TITLES[self.name]
 
 
 def engine_rank(rank: int) -> int:

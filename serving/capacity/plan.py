@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serving.capacity.estimate import BadWish, Estimate, Wish, estimate
-from serving.capacity.gpus import GPUS
+from serving.capacity.gpus import GPUS, NO_GPU
 from serving.capacity.shape import Shape
 from serving.engines.kinds import EngineKind
 
 GIB = 1024**3
-NO_GPU = "none"
 # From here on vLLM's batches over many adapters win against llama.cpp's one context per adapter (see peers and bench).
 _MANY_AT_ONCE = 8
 _MANY_ADAPTERS = 4
@@ -49,7 +48,7 @@ def plan(shapes: Mapping[EngineKind, Shape], wish: Wish, *, engine: EngineKind |
     refused: dict[EngineKind, BadWish] = {}
     for kind, shape in shapes.items():
         try:
-            estimates[kind] = estimate(shape, kind, wish)
+            estimates[kind] = estimate(shape, kind, wish, gpu)
         except BadWish as error:
             refused[kind] = error
     if engine is not None and engine not in shapes:

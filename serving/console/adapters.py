@@ -17,6 +17,7 @@ from polygraft.listing import listing
 from polygraft.live_fragment import asks_for_fragment, fragment_answer, live_fragment
 from serving.adapters.lifecycle import adapter_delete
 from serving.console.engine_rows import registry
+from serving.console.events import newest_events
 from serving.console.forms import DeleteForm
 from serving.console.version_rows import MOVING, is_moving, version_rows
 from serving.models import Adapter, AdapterVersion, UsageRecord
@@ -76,7 +77,9 @@ def adapter_page(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     )
     if asks_for_fragment(request):
         return fragment_answer(request, live)
-    return render(request, "serving/adapter_page.html", {**context, "live": live})
+    return render(
+        request, "serving/adapter_page.html", {**context, "live": live, "moves": newest_events(adapter=adapter)}
+    )
 
 
 @require_http_methods(["GET", "POST"])

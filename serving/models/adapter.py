@@ -85,6 +85,17 @@ class VersionQuerySet(models.QuerySet["AdapterVersion"]):
             state__in=[VersionState.VALIDATING, VersionState.READY],
         ).exclude(digest="")
 
+    def count_wanted_by_base_model(self) -> dict[int, int]:
+        """Base model → how many different adapters its engines should hold."""
+        wanted = self.filter(adapter__deleted_at=None, state__in=[VersionState.VALIDATING, VersionState.READY])
+        counts = (
+            wanted.exclude(digest="")
+            .order_by()
+            .values("adapter__base_model")
+            .annotate(count=models.Count("digest", distinct=True))
+        )
+        return {row["adapter__base_model"]: row["count"] for row in counts}
+
 
 class AdapterVersion(models.Model):
     """Immutable content with a number. `digest` is empty until the checks have passed and the bytes are stored."""

@@ -6,6 +6,7 @@ from typing import Any
 from django import template
 
 from polygraft.snippets import PLACEHOLDER_KEY, Snippet, snippets
+from serving.capacity.plan import gib as in_gib
 from serving.console.callables import CallableModel, callables_of, example_of
 from tenants.models import Department
 
@@ -42,3 +43,9 @@ def rollout_words(weights: dict[int, int]) -> str:
 def items_of(mapping: Any) -> list[tuple[str, Any]]:
     """A mapping's pairs, sorted."""
     return sorted(mapping.items()) if isinstance(mapping, dict) else []
+
+
+@register.filter
+def gib(size: int) -> str:
+    """A size of memory in GiB or MiB, as events tell it, too."""
+    return in_gib(size)

@@ -72,6 +72,11 @@ ROWS = [
     Row("get", "deployments/{deployment}", READERS),
     Row("patch", "deployments/{deployment}", ADMINS, 200, {"replicas": 2}),
     Row("delete", "deployments/{deployment}", ADMINS, 204),
+    Row("post", "plan", READERS, 200, {"base_model": "smollm2", "context": 2048}),
+    Row("get", "departments/{support}/placement", EVERYONE),
+    Row("put", "departments/{support}/placement", ADMINS, 200, {"placement": "standard"}),
+    Row("get", "departments/{support}/adapters/support-bot/placement", EVERYONE),
+    Row("put", "departments/{support}/adapters/support-bot/placement", ADMINS, 200, {"placement": "auto"}),
     Row("get", "engines", READERS),
     Row("get", "nodes", READERS),
     Row("get", "events", READERS),
@@ -153,7 +158,8 @@ def endpoints() -> Iterator[tuple[str, str]]:
 
 
 def test_an_auditor_reads_everything_and_changes_nothing() -> None:
-    assert {row.method for row in ROWS if "audrey" in row.allowed} == {"get"}
+    # A plan is only reckoned: asking for one writes nothing.
+    assert {row.method for row in ROWS if "audrey" in row.allowed and row.path != "plan"} == {"get"}
 
 
 def test_a_stranger_cannot_tell_a_foreign_department_from_none(cast: Cast) -> None:

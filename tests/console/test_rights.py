@@ -43,6 +43,16 @@ class Row:
         return f"{'get' if self.body is None else 'post'} {self.name}"
 
 
+PLAN: dict[str, object] = {
+    "base_model": "smollm2",
+    "context": 2048,
+    "concurrency": 2,
+    "adapters": 2,
+    "active": 1,
+    "rank": 8,
+    "kv_bits": 16,
+}
+
 ROWS = [
     Row("overview", ANYBODY),
     Row("department-list", ANYBODY),
@@ -80,6 +90,12 @@ ROWS = [
     Row("event-list", READERS),
     Row("deployment-new", ADMINS),
     Row("deployment-new", ADMINS, body={"base_model": "smollm2", "engine_kind": "llamacpp", "replicas": 1}),
+    Row("plan", READERS),
+    Row("plan", READERS, body=PLAN),
+    Row("department-placement", ADMINS, ["support"]),
+    Row("department-placement", ADMINS, ["support"], {"placement": "standard"}),
+    Row("adapter-placement", ADMINS, ["support", "support-bot"]),
+    Row("adapter-placement", ADMINS, ["support", "support-bot"], {"placement": ""}),
     Row("deployment-replicas", ADMINS, ["deployment"]),
     Row("deployment-replicas", ADMINS, ["deployment"], {"replicas": 2}),
     Row("deployment-delete", ADMINS, ["deployment"]),

@@ -1,5 +1,6 @@
 """Real vLLM beside llama.cpp: two departments' adapters in one engine, and one more while it answers."""
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,10 @@ import pytest
 
 from deadline import wait_until
 from running_platform import ROOT, VLLM_MODEL, VLLM_PYTHON, Platform
+from serving.capacity.estimate import weights
+from serving.capacity.hugging_face import shape_from_folder
+from serving.capacity.parts import GIB, vllm_kv_bytes
+from serving.engines.kinds import EngineKind
 
 pytestmark = pytest.mark.e2e
 
@@ -70,6 +75,24 @@ def test_the_answer_says_that_vllm_gave_it_and_nothing_of_its_inside(platform: P
     assert raw.headers["x-polygraft-engine"] == "vllm"
     assert raw.headers["x-polygraft-model"] == "voice:1"
     assert "lora-" not in raw.text
+
+
+def test_the_planner_reckons_what_vllm_reports(platform: Platform, deployment: int) -> None:
+    engine = platform.api("GET", f"engines?deployment={deployment}&state=ready").json()["results"][0]["id"]
+    (path,) = platform.home.rglob(f"engine-{engine}.log")
+    log = path.read_text()
+    shape = shape_from_folder(VLLM_MODEL)
+    checkpoint = re.search(r"Checkpoint size: ([\d.]+) GiB", log)
+    space, tokens = (
+        re.search(r"\(([\d.]+)/[\d.]+\) GiB for KV cache", log),
+        re.search(r"cache size: ([\d,]+) tokens", log),
+    )
+    assert checkpoint is not None
+    assert space is not None
+    assert tokens is not None
+    assert weights(shape, EngineKind.VLLM, "")[1] / GIB == pytest.approx(float(checkpoint[1]), rel=0.05)
+    kv = vllm_kv_bytes(shape, context=int(tokens[1].replace(",", "")), concurrency=1)
+    assert kv / GIB == pytest.approx(float(space[1]), rel=0.05)
 
 
 @pytest.mark.usefixtures("deployment")

@@ -10,9 +10,10 @@ import pytest
 from demo_model import demo_model_path
 from serving.capacity.estimate import BadWish, Wish, estimate, weights
 from serving.capacity.gguf_file import shape_from_gguf
+from serving.capacity.gpus import NO_GPU
 from serving.capacity.hugging_face import shape_from_config
 from serving.capacity.parts import GIB, llamacpp_kv_bytes, vllm_kv_bytes, vllm_lora_slot_bytes
-from serving.capacity.plan import NO_GPU, Plan, plan
+from serving.capacity.plan import Plan, plan
 from serving.capacity.shape import Shape
 from serving.engines.kinds import EngineKind
 from serving.engines.llamacpp.contexts import Context
@@ -136,6 +137,14 @@ def test_it_says_what_fits_which_gpu() -> None:
     assert fits["T4 16 GB"] == 2
     small = {fit.gpu: fit.count for fit in estimate(LLAMA_8B, LLAMACPP, FEW).fits}
     assert small["RTX 3060 12 GB"] == 1
+
+
+def test_a_named_gpu_says_how_many_share_the_model_and_what_each_holds() -> None:
+    two = estimate(LLAMA_8B, VLLM, FEW, "T4 16 GB")
+    assert (two.gpus, two.options["tensor_parallel_size"]) == (2, 2)
+    assert two.parts[0].bytes == pytest.approx(16.06e9 / 2, rel=0.01)
+    assert estimate(LLAMA_8B, LLAMACPP, FEW, "T4 16 GB").options["n_gpu_layers"] == -1
+    assert "n_gpu_layers" not in estimate(LLAMA_8B, LLAMACPP, FEW, NO_GPU).options
 
 
 def test_the_flags_are_options_that_a_deployment_takes() -> None:
