@@ -9,7 +9,7 @@ NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-v
 BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway format clean
+.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness format clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ bench-llamacpp: setup ## Compare the llama.cpp host with llama-server; ARGS are 
 
 bench-gateway: setup ## Measure what the gateway costs per request and per chunk; needs wrk
 	$(BIN)/python bench/gateway.py $(ARGS)
+
+bench-limits: setup ## Measure how exact limits are, and how soon a revoked key is refused
+	$(BIN)/python bench/limits.py $(ARGS)
+
+bench-fairness: setup ## Measure what departments get of a full engine
+	$(BIN)/python bench/fairness.py $(ARGS)
 
 format: setup ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix

@@ -21,7 +21,7 @@ KEY_PREFIX = "polygraft:turns"
 LIFE_SECONDS = 2.0
 RENEW_SECONDS = 0.25
 # How often a process asks in which requests wait: somebody in another one may be before them.
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.005
 _GATHER_SECONDS = 0.005
 _ANSWER_SECONDS = 0.5
 _NOBODY = float("inf")
