@@ -50,6 +50,7 @@ def _entries(request: HttpRequest) -> list[Entry]:
     entries.append(entry("Base models", "seedling", "base-model-list"))
     if may(user, Right.PLATFORM_VIEW):
         entries.append(entry("Engines", "engine", "engine-list"))
+        entries.append(entry("Limits", "gauge", "platform-limits"))
     if may(user, Right.PLATFORM_MANAGE):
         entries.append(entry("Users", "users", "user-list"))
     if Role.OWNER in roles or may(user, Right.AUDIT_VIEW):

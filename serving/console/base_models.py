@@ -1,18 +1,22 @@
-"""The console's pages about base models: the list, and a new one."""
+"""The console's pages about base models: the list, a new one, prices."""
+
+from dataclasses import asdict
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from polygraft.answers import add_problems, person
+from polygraft.answers import add_problems, ask, go_to, person
 from polygraft.listing import listing
-from serving.base_models import base_model_create
+from serving.base_models import base_model_create, base_model_reprice
 from serving.console.engine_rows import registry
-from serving.console.forms import BaseModelForm
+from serving.console.forms import BaseModelForm, PricesForm
 from serving.models import BaseModel
+from serving.prices import Prices
 from tenants.access import Right, require
 from tenants.models import Department
 
@@ -58,3 +62,16 @@ def base_model_new(request: HttpRequest) -> HttpResponse:
             messages.success(request, f"{model.name} is added. Next: deploy engines for it under Engines.")
             return redirect("base-model-list")
     return render(request, "serving/base_model_new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def base_model_prices(request: HttpRequest, pk: int) -> HttpResponse:
+    """Change what a base model's tokens cost."""
+    require(person(request), Right.PLATFORM_MANAGE)
+    model = get_object_or_404(BaseModel, pk=pk)
+    form = PricesForm(request.POST or None, initial=asdict(model.prices))
+    back = reverse("base-model-list")
+    if form.is_valid():
+        base_model_reprice(model=model, prices=Prices(**form.cleaned_data), by=person(request))
+        return go_to(request, back)
+    return ask(request, "serving/base_model_prices.html", {"model": model}, back=back, form=form)

@@ -86,6 +86,10 @@ class DeleteForm(forms.Form):
         return typed
 
 
+def _price(help_text: str) -> forms.DecimalField:
+    return forms.DecimalField(min_value=0, max_digits=12, decimal_places=6, help_text=help_text)
+
+
 class BaseModelForm(forms.Form):
     """A new base model."""
 
@@ -177,3 +181,11 @@ class ReplicasForm(forms.Form):
     """How many engines a deployment should have."""
 
     replicas = forms.IntegerField(min_value=0, max_value=64, help_text="0 stops them all, gently.")
+
+
+class PricesForm(forms.Form):
+    """What a million tokens of a base model cost."""
+
+    prompt = _price("Of the prompts.")
+    cached = _price("Of the prompts, where the engine knew them already.")
+    completion = _price("Of the answers.")

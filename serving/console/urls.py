@@ -8,6 +8,7 @@ from serving.console import (
     deployments,
     engines,
     events,
+    limits,
     overview,
     placements,
     plan,
@@ -33,6 +34,12 @@ urlpatterns = [
         "departments/<str:slug>/adapter/<str:name>/placement/", placements.adapter_placement, name="adapter-placement"
     ),
     path("departments/<str:slug>/usage/", usage.usage, name="usage"),
+    path("departments/<str:slug>/limits/", limits.department_limits, name="department-limits"),
+    path("departments/<str:slug>/limits/change/", limits.department_limits_change, name="department-limits-change"),
+    path("departments/<str:slug>/weight/", limits.department_weight, name="department-weight"),
+    path("departments/<str:slug>/keys/<int:pk>/limits/", limits.key_limits_change, name="key-limits-change"),
+    path("limits/", limits.platform_limits, name="platform-limits"),
+    path("limits/change/", limits.platform_limits_change, name="platform-limits-change"),
     path("departments/<str:slug>/try/", playground.try_models, name="try"),
     path("departments/<str:slug>/try/ticket", playground.try_ticket, name="try-ticket"),
     path("try/", playground.playground, name="playground"),
@@ -44,4 +51,5 @@ urlpatterns = [
     path("engines/deployments/<int:pk>/delete/", deployments.deployment_deletion, name="deployment-delete"),
     path("base-models/", base_models.base_model_list, name="base-model-list"),
     path("base-models/new/", base_models.base_model_new, name="base-model-new"),
+    path("base-models/<int:pk>/prices/", base_models.base_model_prices, name="base-model-prices"),
 ]

@@ -10,7 +10,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
+from serving.counters import period_bounds
 from serving.gateway.lease import Counter, Lease, LocalShare
 from serving.gateway.metrics import LIMITS_ALONE
 
@@ -225,14 +226,9 @@ def _turn_over(lease: Lease) -> None:
     moment = datetime.now(UTC)
     if moment.timestamp() < lease.period_ends:
         return
-    begin = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    if lease.counter.period == "month":
-        begin = begin.replace(day=1)
-        end = (begin + timedelta(days=32)).replace(day=1)
-    else:
-        end = begin + timedelta(days=1)
+    name, end = period_bounds(lease.counter.period, moment)
     lease.period_ends = end.timestamp()
-    lease.key = f"{lease.counter.key}:{begin:%Y-%m-%d}"
+    lease.key = f"{lease.counter.key}:{name}"
     lease.left = min(lease.left, 0.0)
     lease.free = lease.limit
     lease.alone = None

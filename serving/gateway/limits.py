@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
+from serving.counters import MICROS, PERIODS, counter_key
 from serving.gateway import limit_words
 from serving.gateway.auth import Grant
 from serving.gateway.body import Wish
@@ -16,15 +17,13 @@ from serving.gateway.leases import Leases
 from serving.gateway.metrics import count_limit_refusal
 from serving.prices import Prices, cost_of
 
-KEY_PREFIX = "polygraft:limits"
-_MILLION = 1_000_000
-_KINDS: dict[str, tuple[Unit, str]] = {
-    "requests_per_minute": (Unit.REQUESTS, ""),
-    "tokens_per_minute": (Unit.TOKENS, ""),
-    "concurrent_requests": (Unit.PLACES, ""),
-    "tokens_per_day": (Unit.TOKENS, "day"),
-    "tokens_per_month": (Unit.TOKENS, "month"),
-    "money_per_month": (Unit.MONEY, "month"),
+_UNITS = {
+    "requests_per_minute": Unit.REQUESTS,
+    "tokens_per_minute": Unit.TOKENS,
+    "concurrent_requests": Unit.PLACES,
+    "tokens_per_day": Unit.TOKENS,
+    "tokens_per_month": Unit.TOKENS,
+    "money_per_month": Unit.MONEY,
 }
 _REMEMBERED = 10_000
 # Before units that were granted to one request can go to another that came between, a third try is not needed.
@@ -153,10 +152,9 @@ class Limiter:
         for level in grant.levels:
             if level.model in ("", model):
                 for kind, limit in level.limits:
-                    unit, period = _KINDS[kind]
                     span = self._window if kind.endswith("_minute") else 0.0
-                    key = f"{KEY_PREFIX}:{level.key}:{kind}"
-                    counter = Counter(key, kind, unit, level.name, level.model, span, period)
+                    key = counter_key(level.key, kind)
+                    counter = Counter(key, kind, _UNITS[kind], level.name, level.model, span, PERIODS[kind])
                     whole = _micros(limit) if isinstance(limit, Decimal) else float(limit)
                     leases.append(self._leases.lease(counter, whole))
         return leases
@@ -202,4 +200,4 @@ class Limiter:
 
 
 def _micros(money: Decimal) -> float:
-    return float(money * _MILLION)
+    return float(money * MICROS)

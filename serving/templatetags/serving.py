@@ -1,10 +1,12 @@
 """Lets pages of other apps name real models and show programs that call them."""
 
 from collections.abc import Collection
+from decimal import Decimal
 from typing import Any
 
 from django import template
 
+from polygraft.conf import config
 from polygraft.snippets import PLACEHOLDER_KEY, Snippet, snippets
 from serving.capacity.plan import gib as in_gib
 from serving.console.callables import CallableModel, callables_of, example_of
@@ -29,6 +31,18 @@ def example_model(department: Department, allowed: Collection[str] = ()) -> str:
 def snippets_for(model: str, key: str = PLACEHOLDER_KEY) -> list[Snippet]:
     """Programs that call this model."""
     return snippets(model=model, key=key)
+
+
+@register.simple_tag
+def currency() -> str:
+    """The currency of prices and costs, as three letters."""
+    return config().currency
+
+
+@register.filter
+def price(amount: Decimal) -> str:
+    """A price for people, without the zeros that databases add."""
+    return f"{amount.normalize():f}"
 
 
 @register.filter

@@ -76,6 +76,16 @@ ROWS = [
     Row("member-remove", OWNERS, ["support", "membership"]),
     Row("member-remove", OWNERS, ["support", "membership"], {}),
     Row("usage", EVERYONE, ["support"]),
+    Row("department-limits", EVERYONE, ["support"]),
+    Row("department-limits-change", ADMINS, ["support"]),
+    Row("department-limits-change", ADMINS, ["support"], {"requests_per_minute": 9}),
+    Row("department-weight", ADMINS, ["support"]),
+    Row("department-weight", ADMINS, ["support"], {"weight": 300}),
+    Row("key-limits-change", OWNERS, ["support", "key"]),
+    Row("key-limits-change", OWNERS, ["support", "key"], {"requests_per_minute": 9}),
+    Row("platform-limits", READERS),
+    Row("platform-limits-change", ADMINS),
+    Row("platform-limits-change", ADMINS, body={"requests_per_minute": 9}),
     Row("adapter-upload", DEVELOPERS, ["support"]),
     Row("adapter-upload", DEVELOPERS, ["support"], {"name": "new-bot", "base_model": "smollm2"}),
     Row("adapter", EVERYONE, ["support", "support-bot"]),
@@ -103,6 +113,8 @@ ROWS = [
     Row("base-model-list", ANYBODY),
     Row("base-model-new", ADMINS),
     Row("base-model-new", ADMINS, body={"name": "b", "gguf_path": "GGUF", "open_to_all": "on"}),
+    Row("base-model-prices", ADMINS, ["base_model"]),
+    Row("base-model-prices", ADMINS, ["base_model"], {"prompt": "0.1", "cached": "0.1", "completion": "0.4"}),
     Row("user-list", ADMINS),
     Row("user-new", ADMINS),
     Row("user-new", ADMINS, body={"username": "nina", "platform_role": ""}),
@@ -119,6 +131,7 @@ def address(row: Row, cast: Cast) -> str:
         "key": cast.key.pk,
         "membership": cast.support.memberships.get(user=cast.people["vera"]).pk,
         "deployment": cast.deployment.pk,
+        "base_model": cast.base_model.pk,
         "vera": cast.people["vera"].pk,  # type: ignore[union-attr]  # not nobody
     }
     return reverse(row.name, args=[ids.get(part, part) for part in row.parts])
