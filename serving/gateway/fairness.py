@@ -13,6 +13,7 @@ from serving.gateway.fleet import Fleet
 from serving.gateway.metrics import QUEUE_SECONDS
 from serving.gateway.queue import BATCH_RANK, Turn
 from serving.gateway.slots import RENEW_SECONDS, Exchange, Pool
+from serving.gateway.ways import way_to
 from serving.registry import EngineEntry
 
 # An engine spends about twice as long on a token that it generates as on one that it reads.
@@ -20,6 +21,8 @@ _COMPLETION_COSTS = 2
 _LEARNING = 0.1
 # OpenAI's word for requests that have time.
 _FLEX = "flex"
+# What costs an engine next to nothing does not wait for those who work.
+_QUICK = frozenset({"/tokenize", "/v1/messages/count_tokens"})
 
 
 class Fairness:
@@ -52,40 +55,25 @@ class Fairness:
                 and there is no engine of another kind to fall back to.
         """
         self.settle(call)
-        best = engines[0]
-        if call.grant is None or not best.slots:
+        best, grant = engines[0], call.grant
+        if grant is None or not best.slots or call.endpoint in _QUICK or way_to(call.endpoint, best.kind) is None:
             return engines
         pool = self._pools.get(best.base_model_id)
         if pool is None:
             pool = self._pools[best.base_model_id] = Pool(best.base_model_id, self._exchange, self._wake.set)
-        queue = pool.queue
-        call.batch = call.batch or wish.body.get("service_tier") == _FLEX
-        department = queue.department(call.grant.department_id, call.grant.weight)
+        if wish.body.get("service_tier") == _FLEX:
+            call.batch = True
+        department = pool.queue.department(grant.department_id, grant.weight)
         longest = longest_completion(call.endpoint, wish.body)
         completion = department.usual if longest is None else min(longest, department.usual)
-        turn = call.turn = Turn(
-            pool, department, cost=estimate_prompt(wish.size) + _COMPLETION_COSTS * completion, batch=call.batch
-        )
-        call.rank = int(department.counter + (BATCH_RANK if call.batch else 0))
-        peers = [engine for engine in engines if engine.kind == best.kind and engine.slots]
-        for engine in peers:
-            slots = pool.slots_of(engine.id, engine.slots)
-            if slots.filled < slots.held and not queue.waiting and pool.is_free(engine.id):
-                pool.begin(turn, engine.id)
-                break
-        else:
-            turn.engines = tuple(engine.id for engine in peers)
-            try:
-                await self._wait(call, turn)
-            except (QueueFull, EngineOverloaded):
-                others = [engine for engine in engines if engine.kind != best.kind]
-                if not others:
-                    raise
-                call.fallback = "overloaded"
-                return others
-        if turn.engine in ("", best.id):
+        cost = estimate_prompt(wish.size) + _COMPLETION_COSTS * completion
+        turn = call.turn = Turn(pool, department, cost=cost, batch=call.batch)
+        call.rank = int(department.counter + BATCH_RANK) if call.batch else int(department.counter)
+        slots = pool.slots.get(best.id)
+        if slots is not None and not pool.queue.waiting and pool.is_free(slots):
+            pool.begin(turn, best.id)
             return engines
-        return sorted(engines, key=lambda engine: engine.id != turn.engine)
+        return await self._find_turn(call, turn, engines)
 
     def settle(self, call: Call) -> None:
         """A request has ended: correct what its department was charged, and let the next one go."""
@@ -112,6 +100,29 @@ class Fairness:
             for pool in list(self._pools.values()):
                 if self._exchange.clock() >= pool.due_at:
                     await pool.agree()
+
+    async def _find_turn(self, call: Call, turn: Turn, engines: list[EngineEntry]) -> list[EngineEntry]:
+        """Take a turn at one of the engines of the best kind, now or as soon as it comes."""
+        pool, best = turn.pool, engines[0]
+        peers = [engine for engine in engines if engine.kind == best.kind and engine.slots]
+        for engine in peers:
+            slots = pool.slots_of(engine.id, engine.slots)
+            if not pool.queue.waiting and pool.is_free(slots):
+                pool.begin(turn, engine.id)
+                break
+        else:
+            turn.engines = tuple(engine.id for engine in peers)
+            try:
+                await self._wait(call, turn)
+            except (QueueFull, EngineOverloaded):
+                others = [engine for engine in engines if engine.kind != best.kind]
+                if not others:
+                    raise
+                call.fallback = "overloaded"
+                return others
+        if turn.engine in ("", best.id):
+            return engines
+        return sorted(engines, key=lambda engine: engine.id != turn.engine)
 
     async def _wait(self, call: Call, turn: Turn) -> None:
         pool, waiting = turn.pool, turn.department.length

@@ -36,12 +36,17 @@ class Lease:
 
     Redis knows this process to hold `left` + `in_flight` + what it has `used` since the last exchange. `until` and
     `renew_at` are readings of a monotonic clock: until when `left` may be handed out, and when the next exchange is
-    due; below `low` units it is due, too. `free` is what was left to anybody at the last exchange; after a refusal
-    `frees_at` is when there will be units again, None when nobody can know, and before `ask_again_at` there is no
-    point in asking. `demand` counts the units taken since the last exchange.
+    due; below `low` units it is due, too. `free` is what was left to anybody at the last exchange, and `is_scarce` says
+    that others may be in want of what comes back. After a refusal `frees_at` is when there will be units again, None
+    when nobody can know, and before `ask_again_at` there is no point in asking. `demand` counts the units taken since
+    the last exchange.
+
+    Who hands units out and settles (`serving.gateway.limits`) keeps the account in place: a call for each of a
+    request's leases would cost as much as everything else that is done with them.
     """
 
     __slots__ = (
+        "__weakref__",
         "alone",
         "ask_again_at",
         "counter",
@@ -50,6 +55,7 @@ class Lease:
         "frees_at",
         "holders",
         "in_flight",
+        "is_scarce",
         "key",
         "left",
         "limit",
@@ -70,22 +76,8 @@ class Lease:
         self.free = limit
         self.frees_at: float | None = None
         self.holders = 1
+        self.is_scarce = False
         self.alone: LocalShare | None = None
-
-    def take(self, amount: float) -> None:
-        """Hand units out to a request; those of requests are used up with that, all others when it ends."""
-        self.left -= amount
-        self.demand += amount
-        if self.counter.unit == Unit.REQUESTS:
-            self.used += amount
-        else:
-            self.in_flight += amount
-
-    def settle(self, amount: float, spent: float) -> None:
-        """A request that had been handed `amount` units has ended and has used `spent`."""
-        self.in_flight -= amount
-        self.used += spent
-        self.left += amount - spent
 
 
 class LocalShare:

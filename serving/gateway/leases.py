@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import redis.asyncio
 import structlog
@@ -32,7 +33,6 @@ _ASK_AGAIN_SECONDS = 0.05
 _ANSWER_SECONDS = 0.5
 # Periods are kept for a day beyond their end, so that late settlements find them.
 _PERIOD_KEPT_MS = {"day": 2 * 86_400_000, "month": 33 * 86_400_000}
-_MAX_IDLE = 10_000
 
 
 class Leases:
@@ -51,7 +51,8 @@ class Leases:
         self._clock = clock
         # Never that of another process or of an earlier life: Redis takes what the name holds for ours.
         self._name = uuid.uuid4().hex
-        self._leases: dict[str, Lease] = {}
+        # A lease lives as long as somebody draws on it: the checks of some grant, or a request under way.
+        self._leases: WeakValueDictionary[str, Lease] = WeakValueDictionary()
         self._due: dict[Lease, None] = {}
         self._wake = asyncio.Event()
         self._round: asyncio.Future[None] | None = None
@@ -122,18 +123,10 @@ class Leases:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await self._ask([], [])
                 self._set_alone(False)
-        idle = []
-        for lease in self._leases.values():
-            if lease.in_flight or lease.used or lease.left > 0:
-                if now >= min(lease.renew_at, lease.until - LIFE_SECONDS / 2):
-                    self._due[lease] = None
-            elif now >= lease.until:
-                idle.append(lease)
-        if len(idle) > _MAX_IDLE:
-            for lease in idle:
-                # Whoever still holds on to it, such as a grant in a cache, gets a new one with the next request.
-                lease.until = -1.0
-                del self._leases[lease.counter.key]
+        for lease in list(self._leases.values()):
+            has_something = lease.in_flight or lease.used or lease.left > 0
+            if has_something and now >= min(lease.renew_at, lease.until - LIFE_SECONDS / 2):
+                self._due[lease] = None
 
     async def _exchange(self, due: list[Lease]) -> None:
         now = self._clock()
@@ -211,9 +204,9 @@ class Leases:
         if granted < want:
             lease.frees_at = None if wait < 0 else now + wait
             lease.ask_again_at = now + (_ASK_AGAIN_SECONDS if wait < 0 else min(wait, _ASK_AGAIN_SECONDS))
-        is_scarce = lease.free < 4 * lease.holders
-        lease.low = 0.0 if is_scarce else lease.left / 4
-        if is_scarce and lease.left > 0 and lease.holders > 1 and lease.free < lease.holders:
+        lease.low = lease.left / 4 if lease.free >= 4 * lease.holders else 0.0
+        lease.is_scarce = lease.free < lease.holders
+        if lease.is_scarce and lease.left > 0 and lease.holders > 1:
             self.give_back_soon(lease)
 
     def _set_alone(self, alone: bool) -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 
 from polygraft.conf import config
 from serving.gateway.errors import QuotaExhausted, RateLimited
@@ -10,6 +11,8 @@ from serving.gateway.lease import Lease, Unit
 
 PLATFORM = "platform"
 _Headers = list[tuple[bytes, bytes]]
+_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 _KIND_WORDS = {
     "requests_per_minute": "requests per minute",
     "tokens_per_minute": "tokens per minute",
@@ -25,19 +28,21 @@ def headers(requests: Sequence[Lease], tokens: Sequence[Lease]) -> _Headers:
     told: _Headers = []
     if requests:
         lease = requests[0] if len(requests) == 1 else min(requests, key=_left)
-        told += (
-            (b"x-ratelimit-limit-requests", b"%d" % lease.limit),
-            (b"x-ratelimit-remaining-requests", b"%d" % max(lease.free + lease.left, 0)),
-            (b"x-ratelimit-reset-requests", _reset(lease)),
-        )
+        told += _about(lease, _REQUESTS)
     if tokens:
         lease = tokens[0] if len(tokens) == 1 else min(tokens, key=_left)
-        told += (
-            (b"x-ratelimit-limit-tokens", b"%d" % lease.limit),
-            (b"x-ratelimit-remaining-tokens", b"%d" % max(lease.free + lease.left, 0)),
-            (b"x-ratelimit-reset-tokens", _reset(lease)),
-        )
+        told += _about(lease, _TOKENS)
     return told
+
+
+def _about(lease: Lease, names: tuple[bytes, bytes, bytes]) -> _Headers:
+    limit, remaining, reset = names
+    left = int(lease.free + lease.left)
+    return [
+        (limit, _digits(lease.limit)),
+        (remaining, b"%d" % left if left > 0 else b"0"),
+        (reset, _reset(lease) if lease.counter.period else _window(lease.counter.span)),
+    ]
 
 
 def refusal(lease: Lease, now: float) -> RateLimited:
@@ -99,8 +104,18 @@ def _left(lease: Lease) -> float:
 
 
 def _reset(lease: Lease) -> bytes:
+    return _duration(max(lease.period_ends - time.time(), 0.0))
+
+
+@lru_cache(maxsize=1024)
+def _digits(limit: float) -> bytes:
+    return b"%d" % limit
+
+
+@lru_cache(maxsize=16)
+def _window(span: float) -> bytes:
     """How long until the limit is whole again if nothing more is asked."""
-    return _duration(max(lease.period_ends - time.time(), 0.0) if lease.counter.period else lease.counter.span)
+    return _duration(span)
 
 
 def _duration(seconds: float) -> bytes:

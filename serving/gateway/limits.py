@@ -25,22 +25,24 @@ _UNITS = {
     "tokens_per_month": Unit.TOKENS,
     "money_per_month": Unit.MONEY,
 }
+_NONE = float("inf")
 _REMEMBERED = 10_000
 # Before units that were granted to one request can go to another that came between, a third try is not needed.
 _TRIES = 3
 
 
 class Checks:
-    """The leases that requests of one grant for one model draw on."""
+    """The leases that requests of one grant for one model draw on, each with its unit."""
 
-    __slots__ = ("grant", "has_money", "has_tokens", "leases", "requests", "tokens")
+    __slots__ = ("grant", "has_money", "has_tokens", "leases", "most_money", "most_tokens", "requests", "tokens")
 
-    def __init__(self, grant: Grant, leases: tuple[Lease, ...]) -> None:
+    def __init__(self, grant: Grant, leases: list[Lease]) -> None:
         self.grant = grant
-        self.leases = leases
-        units = {lease.counter.unit for lease in leases}
-        self.has_tokens = Unit.TOKENS in units
-        self.has_money = Unit.MONEY in units
+        self.leases = tuple((lease, int(lease.counter.unit)) for lease in leases)
+        tokens = [lease.limit for lease in leases if lease.counter.unit == Unit.TOKENS]
+        money = [lease.limit for lease in leases if lease.counter.unit == Unit.MONEY]
+        self.has_tokens, self.has_money = bool(tokens), bool(money)
+        self.most_tokens, self.most_money = min(tokens, default=_NONE), min(money, default=_NONE)
         # What the whole platform has left is no caller's business.
         own = [lease for lease in leases if lease.counter.level != limit_words.PLATFORM]
         self.requests = tuple(lease for lease in own if lease.counter.unit == Unit.REQUESTS)
@@ -106,9 +108,11 @@ class Limiter:
                 money = _micros(
                     cost_of(target.prices, prompt_tokens=prompt, cached_tokens=0, completion_tokens=completion)
                 )
-            tokens, money = self._within_whole_limits(checks, tokens, money, given=given)
+            if tokens > checks.most_tokens or money > checks.most_money:
+                tokens, money = self._within_whole_limits(checks, tokens, money, given=given)
         amounts = (1.0, 1.0, tokens, money)
-        await self._take(checks, amounts)
+        if not self._take(checks, amounts):
+            await self._wait_and_take(checks, amounts)
         call.reservation = Reservation(checks, amounts, prompt, target.prices)
 
     def settle(self, call: Call) -> None:
@@ -129,11 +133,14 @@ class Limiter:
                 completion_tokens=call.completion_tokens,
             )
             spent = (*spent[:3], _micros(cost))
-        for lease in reservation.checks.leases:
-            unit = lease.counter.unit
-            if unit != Unit.REQUESTS:
-                lease.settle(reservation.amounts[unit], spent[unit])
-                if lease.free < lease.holders and lease.left > 0:
+        amounts = reservation.amounts
+        for lease, unit in reservation.checks.leases:
+            if unit:  # those of requests were settled when they were taken
+                amount, used = amounts[unit], spent[unit]
+                lease.in_flight -= amount
+                lease.used += used
+                lease.left += amount - used
+                if lease.is_scarce and lease.left > 0:
                     self._leases.give_back_soon(lease)
 
     def _find_checks(self, grant: Grant, asked: str) -> Checks:
@@ -144,7 +151,7 @@ class Limiter:
         if checks is None or checks.grant is not grant:
             if len(self._checks) >= _REMEMBERED:
                 self._checks.clear()
-            checks = self._checks[name] = Checks(grant, tuple(self._leases_of(grant, model)))
+            checks = self._checks[name] = Checks(grant, self._leases_of(grant, model))
         return checks
 
     def _leases_of(self, grant: Grant, model: str) -> list[Lease]:
@@ -161,38 +168,53 @@ class Limiter:
 
     def _within_whole_limits(self, checks: Checks, tokens: float, money: float, *, given: bool) -> tuple[float, float]:
         """What to reserve, when even an untouched limit might be too small for it."""
-        for lease in checks.leases:
-            amount = (0.0, 0.0, tokens, money)[lease.counter.unit]
+        for lease, unit in checks.leases:
+            amount = (0.0, 0.0, tokens, money)[unit]
             if amount > lease.limit:
                 if given:
                     count_limit_refusal(lease.counter.level, lease.counter.kind)
                     raise limit_words.too_large(lease, amount)
                 # Only our own guess is too large: the whole limit is enough to begin with.
-                if lease.counter.unit == Unit.TOKENS:
+                if unit == Unit.TOKENS:
                     tokens = min(tokens, lease.limit)
                 else:
                     money = min(money, lease.limit)
         return tokens, money
 
-    async def _take(self, checks: Checks, amounts: tuple[float, float, float, float]) -> None:
+    def _take(self, checks: Checks, amounts: tuple[float, float, float, float]) -> bool:
+        """Draw on all leases, or on none; returns whether they had enough."""
         now = self._clock()
-        for _ in range(_TRIES):
-            lacking = [
-                lease for lease in checks.leases if lease.left < amounts[lease.counter.unit] or now >= lease.until
-            ]
-            if not lacking:
-                break
-            for lease in lacking:
-                if lease.left < amounts[lease.counter.unit] and now < lease.ask_again_at:
-                    raise self._refusal(lease, now)
-            await self._leases.replenish((lease, amounts[lease.counter.unit]) for lease in lacking)
-            now = self._clock()
-        else:
-            raise self._refusal(lacking[0], now)
-        for lease in checks.leases:
-            lease.take(amounts[lease.counter.unit])
+        for lease, unit in checks.leases:
+            if lease.left < amounts[unit] or now >= lease.until:
+                return False
+        for lease, unit in checks.leases:
+            amount = amounts[unit]
+            lease.left -= amount
+            lease.demand += amount
+            if unit:
+                lease.in_flight += amount
+            else:
+                lease.used += amount
             if lease.left < lease.low or now >= lease.renew_at:
                 self._leases.renew_soon(lease)
+        return True
+
+    async def _wait_and_take(self, checks: Checks, amounts: tuple[float, float, float, float]) -> None:
+        for _ in range(_TRIES):
+            now = self._clock()
+            lacking = [
+                (lease, amounts[unit])
+                for lease, unit in checks.leases
+                if lease.left < amounts[unit] or now >= lease.until
+            ]
+            for lease, amount in lacking:
+                if lease.left < amount and now < lease.ask_again_at:
+                    raise self._refusal(lease, now)
+            if lacking:
+                await self._leases.replenish(lacking)
+            if self._take(checks, amounts):
+                return
+        raise self._refusal(lacking[0][0], self._clock())
 
     def _refusal(self, lease: Lease, now: float) -> RateLimited:
         count_limit_refusal(lease.counter.level, lease.counter.kind)

@@ -85,15 +85,16 @@ class Pool:
         slots.size = size
         return slots
 
-    def is_free(self, engine: str) -> bool:
+    def is_free(self, slots: Slots) -> bool:
         """Whether this process may fill one more slot."""
-        slots = self.slots[engine]
         return slots.filled < slots.held and self._exchange.clock() < slots.until
 
     def begin(self, turn: Turn, engine: str) -> None:
         """Let a request go to an engine, or on without one."""
-        self.queue.leave(turn)
-        self.queue.time = max(self.queue.time, turn.department.counter)
+        if turn.waiting is not None:
+            self.queue.leave(turn)
+        if turn.department.counter > self.queue.time:
+            self.queue.time = turn.department.counter
         turn.begin(engine)
         if engine:
             slots = self.slots[engine]
@@ -105,7 +106,7 @@ class Pool:
         """A request has come back from an engine; the next one may go."""
         slots = self.slots[engine]
         slots.filled -= 1
-        if slots.elsewhere < self.queue.head():
+        if slots.elsewhere < _NOBODY and slots.elsewhere < self.queue.head():
             # Somebody in another process is next.
             slots.held = slots.filled
             self.ask_soon()
@@ -117,7 +118,7 @@ class Pool:
 
     def dispatch(self) -> None:
         """Let waiting requests go as long as there are slots to fill."""
-        while self.queue.waiting and (found := self.queue.next(self.is_free)):
+        while self.queue.waiting and (found := self.queue.next(lambda engine: self.is_free(self.slots[engine]))):
             self.begin(*found)
 
     def ask_soon(self, seconds: float = 0.0) -> None:
