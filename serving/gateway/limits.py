@@ -208,7 +208,8 @@ class Limiter:
                 if lease.left < amounts[unit] or now >= lease.until
             ]
             for lease, amount in lacking:
-                if lease.left < amount and now < lease.ask_again_at:
+                # What was refused to a larger request may be enough for this one.
+                if now < lease.ask_again_at and lease.left + max(lease.free, 0.0) < amount:
                     raise self._refusal(lease, now)
             if lacking:
                 await self._leases.replenish(lacking)
