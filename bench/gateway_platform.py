@@ -13,6 +13,7 @@ from pathlib import Path
 MODEL = "support-bot"
 _DIGEST = "ab" * 32
 ENGINE_MODEL = f"lora-{_DIGEST}"
+PLENTY = {"requests_per_minute": 10**9, "tokens_per_minute": 10**12}
 
 
 @contextlib.contextmanager
@@ -49,12 +50,15 @@ def make_platform() -> tuple[str, int]:
     from django.core.management import call_command
 
     from serving.models import Adapter, AdapterVersion, BaseModel, Rollout
-    from tenants.departments import department_create
+    from tenants.departments import department_create, department_limit, platform_limit
     from tenants.keys import key_create
 
     call_command("migrate", verbosity=0)
     department = department_create(slug="support", name="Support", by=None)
-    _, secret = key_create(department=department, name="bench", by=None)
+    # Three levels of limits, all of them checked and none of them reached.
+    platform_limit(limits=PLENTY, by=None)
+    department_limit(department=department, limits=PLENTY, by=None)
+    _, secret = key_create(department=department, name="bench", by=None, limits=PLENTY)
     base = BaseModel.objects.create(name="base")
     adapter = Adapter.objects.create(department=department, name=MODEL, base_model=base)
     AdapterVersion.objects.create(adapter=adapter, number=1, state="ready", digest=_DIGEST)
@@ -78,6 +82,7 @@ def published(address: str, base_model_id: int) -> Iterator[None]:
         secret="",
         state="ready",
         resident=frozenset({ENGINE_MODEL}),
+        slots=100_000,  # turns are taken, and nobody waits for one
     )
     over = threading.Event()
 
