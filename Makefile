@@ -9,7 +9,7 @@ NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-v
 BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness format clean
+.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-metering format clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-limits: setup ## Measure how exact limits are, and how soon a revoked key 
 
 bench-fairness: setup ## Measure what departments get of a full engine
 	$(BIN)/python bench/fairness.py $(ARGS)
+
+bench-metering: setup ## Kill engines, gateways and Redis under traffic, and compare every record; ARGS are for the benchmark
+	$(BIN)/python bench/metering.py $(ARGS)
 
 format: setup ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix
