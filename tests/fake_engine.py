@@ -274,6 +274,9 @@ async def _complete(connection: _Connection, *, chat: bool, body: bytes) -> None
             await _stream(connection, chat=chat, wish=wish)
         else:
             await _whole(connection, chat=chat, wish=wish)
+    except (TypeError, LookupError, AttributeError) as error:
+        # What real engines find by looking at the request first.
+        connection.send_error(400, f"The request is malformed: {error!r}", "BadRequestError")
     except asyncio.CancelledError:
         counters["aborted"] += 1
         raise

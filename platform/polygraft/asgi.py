@@ -23,8 +23,11 @@ console = BodyLimit(
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Dispatch one connection."""
+    if scope["type"] == "websocket":
+        # Nothing here speaks it; closed before it is accepted, it is refused with 403.
+        await send({"type": "websocket.close"})
     # `/tokenize` lies outside of /v1, as vLLM has it.
-    if scope["type"] == "lifespan" or scope.get("path", "").startswith(("/v1/", "/tokenize")):
+    elif scope["type"] == "lifespan" or scope.get("path", "").startswith(("/v1/", "/tokenize")):
         await gateway(scope, receive, send)
     else:
         await console(scope, receive, send)

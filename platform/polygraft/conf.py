@@ -81,6 +81,14 @@ class Config(BaseSettings):
         description="Hosts from which engines may fetch images and other media that a request refers to by address, "
         "comma-separated; empty: none, media is sent inline as `data:` URLs.",
     )
+    request_head_timeout: float = Field(
+        default=10, gt=0, description="Seconds that a client may take to send the head of a request."
+    )
+    request_body_timeout: float = Field(
+        default=30,
+        gt=0,
+        description="Seconds that a client may take to send a body, beyond one second for every 16 KiB of it.",
+    )
     max_lora_rank: int = Field(default=64, ge=1, le=512, description="Largest LoRA rank that intake accepts.")
     currency: str = Field(
         default="USD",

@@ -11,6 +11,8 @@ from serving.gateway.ways import Way
 _MAX_NAME_LENGTH = 200
 # Characters of a prompt that tell one conversation from another.
 _BEGINNING = 512
+# As many brackets as a body may have before anybody looks how deep they are within each other.
+_SURELY_SHALLOW, _DEEPER = 200, 12
 # Fields in which callers name their user or conversation, the most specific first.
 _IDENTITIES = ("prompt_cache_key", "safety_identifier", "user")
 
@@ -111,7 +113,20 @@ def parse_wish(body: bytes) -> Wish:
         raise InvalidBody(f"The body is not JSON: {error}.") from None
     if not isinstance(parsed, dict):
         raise InvalidBody('The body must be a JSON object, such as {"model": …, "messages": […]}.')
+    if body.count(b"[") + body.count(b"{") > _SURELY_SHALLOW:
+        _check_depth(parsed)
     return Wish(parsed, len(body))
+
+
+def _check_depth(parsed: dict[str, Any]) -> None:
+    """Refuse what orjson reads but would not write; what is made of a body for an engine may be a little deeper."""
+    deeper: object = parsed
+    for _ in range(_DEEPER):
+        deeper = [deeper]
+    try:
+        orjson.dumps(deeper)
+    except TypeError:
+        raise InvalidBody("The body is nested too deeply: lists and objects within each other.") from None
 
 
 def _too_large(limit: int) -> BodyTooLarge:

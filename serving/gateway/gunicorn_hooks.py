@@ -8,7 +8,10 @@ import gc
 import os
 from typing import Any
 
+from gunicorn.workers import gasgi
 from prometheus_client.multiprocess import mark_process_dead
+
+from polygraft.patience import PatientProtocol
 
 # Until a worker notices that it should end, until its listeners are closed, and until usage records are safe.
 _SETTLING_SECONDS = 3
@@ -20,7 +23,9 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Spare the garbage collector what start-up has made: looking through it would halt every stream for 50 ms."""
+    """End the patience with slow clients; spare the collector what start-up has made, or it would halt every stream."""
+    # The worker finds its protocol under this name, and has no setting for it.
+    gasgi.ASGIProtocol = PatientProtocol
     gc.collect()
     gc.freeze()
 
