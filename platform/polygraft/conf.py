@@ -81,6 +81,11 @@ class Config(BaseSettings):
         description="Hosts from which engines may fetch images and other media that a request refers to by address, "
         "comma-separated; empty: none, media is sent inline as `data:` URLs.",
     )
+    database_grace: float = Field(
+        default=900,
+        ge=0,
+        description="Seconds that gateways go on with the keys and models that they know while the database is away.",
+    )
     request_head_timeout: float = Field(
         default=10, gt=0, description="Seconds that a client may take to send the head of a request."
     )

@@ -10,6 +10,7 @@ from typing import Protocol
 from django.utils import timezone
 
 from polygraft.asgi_types import Scope as ConnectionScope
+from polygraft.conf import config
 from serving.gateway.cache import ALONE_SECONDS, Cache
 from serving.gateway.database import in_database
 from serving.gateway.errors import AddressNotAllowed, InvalidKey, ScopeMissing
@@ -40,7 +41,7 @@ class Authentication:
     """Admits callers by their grants, which are kept in this process under the SHA-256 of the credential."""
 
     def __init__(self) -> None:
-        self.grants: Cache[bytes, Grant] = Cache(capacity=_REMEMBERED)
+        self.grants: Cache[bytes, Grant] = Cache(capacity=_REMEMBERED, grace=config().database_grace)
         # Kept apart, so that guessing keys does not push real ones out.
         self._refused: dict[bytes, float] = {}
 

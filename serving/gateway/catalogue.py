@@ -16,6 +16,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from polygraft.conf import config
 from serving.engines.kinds import EngineKind
 from serving.engines.names import engine_adapter_name
 from serving.fallback import policy_of
@@ -90,7 +91,7 @@ class Catalogue:
     """The shelves of the departments, read from the database once and kept until something changes."""
 
     def __init__(self) -> None:
-        self.shelves: Cache[int, Shelf] = Cache(capacity=10_000)
+        self.shelves: Cache[int, Shelf] = Cache(capacity=10_000, grace=config().database_grace)
 
     def drop(self) -> None:
         """Forget every shelf."""

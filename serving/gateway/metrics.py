@@ -42,6 +42,12 @@ LIMITS_ALONE = Gauge(
     "1 while this process keeps limits by its own share of them, Redis being away.",
     multiprocess_mode="livemax",
 )
+REDIS_CONNECTED = Gauge(
+    "polygraft_gateway_redis_connected", "Whether Redis can be reached: 1 or 0.", multiprocess_mode="livemin"
+)
+STALE_ANSWERS = Counter(
+    "polygraft_stale_answers", "Keys and models taken from what was known before the database went away."
+)
 USAGE_WAITING = Gauge("polygraft_usage_records_waiting", "Usage records not yet in Redis.", multiprocess_mode="livesum")
 USAGE_UNCONFIRMED = Gauge(
     "polygraft_usage_records_unconfirmed",

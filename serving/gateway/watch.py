@@ -10,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from polygraft.live import CHANNEL, Change
+from serving.gateway.metrics import REDIS_CONNECTED
 
 log = structlog.get_logger(__name__)
 
@@ -67,5 +68,6 @@ async def watch(client: redis.asyncio.Redis, listeners: Mapping[Change, Listener
 
 
 def _tell(listeners: Mapping[Change, Listener], *, connected: bool) -> None:
+    REDIS_CONNECTED.set(connected)
     for listener in listeners.values():
         listener.connected(connected)

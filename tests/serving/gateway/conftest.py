@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from cast import Cast, make_cast
 from polygraft.conf import config
 from polygraft.live import redis_client
 
+from .other_redis import OtherRedis
 from .served import Engines, Served
 
 
@@ -50,3 +52,18 @@ def client(cast: Cast, engines: Engines, serve: Callable[..., Served]) -> httpx.
     """The support department's client of a gateway with one sound engine."""
     engines.start()
     return serve().client(cast.secret)
+
+
+@pytest.fixture
+def other_redis(tmp_path: Path) -> Iterator[OtherRedis]:
+    """A Redis of this test's own, for gateways started from now on, that can be stopped and started."""
+    server = OtherRedis(tmp_path)
+    usual, config().redis_url = config().redis_url, server.url
+    redis_client.cache_clear()
+    server.start()
+    yield server
+    server.stop()
+    redis_client().close()
+    # Not by monkeypatch: what else is undone after this test must find the usual Redis again.
+    config().redis_url = usual
+    redis_client.cache_clear()

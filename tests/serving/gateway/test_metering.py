@@ -2,23 +2,18 @@
 
 import asyncio
 import contextlib
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
-import redis
 from prometheus_client import REGISTRY
 
 from cast import Cast
 from deadline import wait_until
-from polygraft import live
 from polygraft.conf import config
-from polygraft.live import redis_client
 from serving import usage
 from serving.gateway.app import Gateway
 from serving.gateway.spool import Spool
@@ -26,6 +21,7 @@ from serving.gateway.usage_stream import STREAM
 from serving.models import UsageRecord
 from serving.usage import usage_store
 
+from .other_redis import OtherRedis
 from .served import CHAT, Engines, Served, one_usage_record, question, usage_records
 
 Serve = Callable[..., Served]
@@ -101,53 +97,6 @@ def test_one_request_id_sent_twice_makes_two_records_that_both_can_be_found_by_i
     found = {record["request_id"] for record in ids}
     assert len(found) == 2
     assert all(request_id.startswith("mine-0000") and len(request_id) <= 64 for request_id in found)
-
-
-@pytest.fixture
-def other_redis(tmp_path: Path) -> Iterator["OtherRedis"]:
-    """A Redis of this test's own, for gateways started from now on, that can be stopped and started."""
-    server = OtherRedis(tmp_path)
-    usual, config().redis_url = config().redis_url, server.url
-    redis_client.cache_clear()
-    server.start()
-    yield server
-    server.stop()
-    redis_client().close()
-    # Not by monkeypatch: what else is undone after this test must find the usual Redis again.
-    config().redis_url = usual
-    redis_client.cache_clear()
-
-
-class OtherRedis:
-    """A Redis without memory: what it knew is gone when it stops."""
-
-    def __init__(self, folder: Path) -> None:
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
-        assert program is not None
-        socket = folder / "other.sock"
-        self.url = f"unix://{socket}"
-        self.command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self.answers, seconds=10, what="the other Redis answers")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=10)
-            self.process = None
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(timeout=10)
-
-    def answers(self) -> bool:
-        with contextlib.suppress(redis.RedisError):
-            return bool(live.redis_client().ping())
-        return False
 
 
 def sample(name: str) -> float | None:
