@@ -85,7 +85,14 @@ def test_a_killed_processs_requests_are_recorded_as_far_as_they_are_known(tmp_pa
         "streamed": True,
     }
     counts = {"prompt_tokens": 70, "cached_tokens": 30, "completion_tokens": 2**31 - 1}
-    end = {"outcome": "finished", "status": 200, "fallback": "", "first_token_ms": None, "duration_ms": 1500.0}
+    end = {
+        "outcome": "finished",
+        "status": 200,
+        "fallback": "",
+        "first_token_ms": None,
+        "queue_ms": None,
+        "duration_ms": 1500.0,
+    }
     assert records["admitted"] == {**admitted, **lost, "model": "", "engine_kind": "", "streamed": False}
     assert records["asked"] == {**admitted, "request_id": "asked", **wish, **lost}
     assert records["counted"] == {**admitted, "request_id": "counted", **wish, **lost, **counts}

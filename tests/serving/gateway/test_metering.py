@@ -55,6 +55,7 @@ def test_a_finished_request_is_recorded_with_the_engines_own_count(
         "cached_tokens": 1,
         "completion_tokens": 8,
         "fallback": "",
+        "queue_ms": None,
         "first_token_ms": record["first_token_ms"],
         "duration_ms": record["duration_ms"],
     }
