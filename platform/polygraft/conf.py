@@ -24,7 +24,7 @@ CommaList = Annotated[list[str], NoDecode]
 
 
 class Config(BaseSettings):
-    """The platform's settings. Names in the environment carry the prefix POLYGRAFT_, except the two URLs."""
+    """The platform's settings. Their names carry the prefix POLYGRAFT_, except those that others know, too."""
 
     model_config = SettingsConfigDict(env_prefix="POLYGRAFT_", extra="ignore", populate_by_name=True)
 
@@ -66,6 +66,18 @@ class Config(BaseSettings):
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least severe level that is logged."
+    )
+    otel_endpoint: str = Field(
+        default="",
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Collector that takes the gateway's spans over OTLP/HTTP, such as `http://127.0.0.1:4318`; empty: "
+        "none. Needs the extra `otel`.",
+    )
+    trace_share: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of requests for which a trace is begun when there is a collector and the caller began none.",
     )
     max_upload_bytes: int = Field(
         default=4 * GIB, ge=1, description="Largest adapter upload, in bytes; refused while it streams in."

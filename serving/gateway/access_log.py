@@ -33,6 +33,7 @@ def _fields(call: Call) -> dict[str, object]:
     grant, target, engine = call.grant, call.target, call.engine
     return {
         "request_id": call.id,
+        "trace_id": call.trace.trace_id if call.trace is not None else None,
         "department": grant.department if grant is not None else None,
         "key_id": grant.key_id if grant is not None else None,
         "user_id": grant.user_id if grant is not None else None,

@@ -11,6 +11,7 @@ from serving.gateway.access_log import AccessLog
 from serving.gateway.call import Call
 from serving.gateway.journal import Journal
 from serving.gateway.meter import Meter
+from serving.gateway.tracing import Tracing
 
 _GATHER_SECONDS = 0.02
 
@@ -18,10 +19,11 @@ _GATHER_SECONDS = 0.02
 class Accounts:
     """Every call begins and ends here."""
 
-    def __init__(self, journal: Journal, meter: Meter, access_log: AccessLog) -> None:
+    def __init__(self, journal: Journal, meter: Meter, access_log: AccessLog, tracing: Tracing) -> None:
         self._journal = journal
         self._meter = meter
         self._access_log = access_log
+        self._tracing = tracing
         self._ended: list[Call] = []
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -61,6 +63,8 @@ class Accounts:
             if call.entry is not None:
                 self._meter.record(call.entry)
         self._access_log.write(ended)
+        if self._tracing.on:
+            self._tracing.export(ended)
 
     def close(self) -> None:
         """Settle what has gathered, and from now on each call as it ends."""

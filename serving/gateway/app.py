@@ -107,9 +107,11 @@ async def _account(parts: Parts, call: Call) -> None:
     finally:
         if not call.response_started:
             call.status = _CLIENT_LEFT_STATUS
-        parts.fairness.settle(call)
-        parts.limiter.settle(call)
-        parts.accounts.settle(call)
+        try:
+            parts.fairness.settle(call)
+            parts.limiter.settle(call)
+        finally:
+            parts.accounts.settle(call)
 
 
 class Gateway:
@@ -124,7 +126,11 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await _account(self._parts or await self._start(), Call(scope, receive, send))
+            parts = self._parts or await self._start()
+            call = Call(scope, receive, send)
+            if parts.tracing.on:
+                parts.tracing.begin(call)
+            await _account(parts, call)
         else:
             raise ValueError(f"The gateway does not speak {scope['type']}.")
 

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from polygraft.asgi_types import Receive, Scope, Send
+from serving.gateway.trace import Trace, read_trace
 
 if TYPE_CHECKING:
     from serving.gateway.auth import Grant
@@ -34,7 +35,8 @@ class Call:
     that an engine has failed over the request. Tokens are as the engine counted them. `arrived_at` is in Unix
     seconds, `duration` in seconds, `started` and `first_token` are readings of `time.perf_counter`; `queue_seconds` is
     how long it waited for a turn at an engine. `batch` requests let all others go first; `rank` is a request's place
-    among all that wait, the lowest first. `stream` is the answer under way, if it comes as one.
+    among all that wait, the lowest first. `stream` is the answer under way, if it comes as one, and
+    `trace` the trace that the request is part of, if any.
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class Call:
         "stream",
         "streamed",
         "target",
+        "trace",
         "turn",
     )
 
@@ -126,7 +129,7 @@ class Call:
 
     def _read_headers(self) -> str:
         """Take what is wanted from the headers; returns the caller's request id, or ""."""
-        given = bearer = key = b""
+        given = bearer = key = parent = state = b""
         for name, value in self.scope["headers"]:
             if name == b"authorization":
                 bearer = value[7:].strip() if value[:7].lower() == b"bearer " else b""
@@ -136,8 +139,13 @@ class Call:
                 self.batch = value.strip().lower() == b"batch"
             elif name == b"x-request-id":
                 given = value
+            elif name == b"traceparent":
+                parent = value
+            elif name == b"tracestate":
+                state = value
             elif name == b"content-length" and value.isdigit():
                 # A number of more digits than this is over every limit, and slow to convert.
                 self.content_length = int(value[:18])
         self.credential = bearer or key
+        self.trace: Trace | None = read_trace(parent, state) if parent else None
         return given.decode() if _SANE_ID.fullmatch(given) else ""

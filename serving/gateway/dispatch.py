@@ -113,7 +113,8 @@ class Dispatch:
                 call.fallback = why_not_at_home(target, fleet)
                 if call.fallback == "no_engine":
                     await self._wake(target)
-            request = request_bytes(way.path, engine.address, engine.secret, body)
+            lines = "" if call.trace is None else call.trace.headers()
+            request = request_bytes(way.path, engine.address, engine.secret, body, lines)
             fleet.enter(engine.id, tokens)
             connection = None
             try:

@@ -25,6 +25,7 @@ from serving.gateway.limits import Limiter
 from serving.gateway.meter import Meter
 from serving.gateway.policy import Policy
 from serving.gateway.spool import Spool
+from serving.gateway.tracing import Tracing
 from serving.gateway.upstream import Pool
 from serving.gateway.usage_stream import UsageStream
 from serving.gateway.watch import Listener, watch
@@ -48,7 +49,8 @@ class Parts:
         self.fleet = Fleet(self._redis, self._breakers)
         journal = Journal(conf.home / "spool")
         self._meter = Meter(UsageStream(self._redis), Spool(conf.home / "spool"), journal)
-        self.accounts = Accounts(journal, self._meter, AccessLog(conf.log_format, conf.log_level))
+        self.tracing = Tracing(conf.otel_endpoint, conf.trace_share)
+        self.accounts = Accounts(journal, self._meter, AccessLog(conf.log_format, conf.log_level), self.tracing)
         self.fairness = Fairness(
             self._redis,
             self.fleet,
@@ -101,6 +103,7 @@ class Parts:
             await _end(tasks)
             self.accounts.close()
             await self._meter.farewell()
+            self.tracing.close()
             self._pool.close()
             await self._redis.aclose()
 

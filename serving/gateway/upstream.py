@@ -11,14 +11,14 @@ class Unreachable(Exception):
     """No connection to the engine came about; it has not seen the request."""
 
 
-def request_bytes(path: str, address: str, secret: str, body: bytes) -> bytes:
-    """A whole POST request for an engine, which asks for its own bearer token."""
+def request_bytes(path: str, address: str, secret: str, body: bytes, lines: str = "") -> bytes:
+    """A whole POST request for an engine, which asks for its own bearer token; `lines` are more of its head."""
     head = (
         f"POST {path} HTTP/1.1\r\n"
         f"host: {address}\r\n"
         f"authorization: Bearer {secret}\r\n"
         "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
+        f"{lines}content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
