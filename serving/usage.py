@@ -3,6 +3,7 @@
 import os
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from django.db import DataError, IntegrityError, transaction
 from polygraft.conf import config
 from polygraft.live import redis_client
 from serving.models import AdapterVersion, BaseModel, UsageRecord
+from serving.prices import Prices, cost_of
 from tenants.models import APIKey, Department, User
 
 STREAM = "polygraft:usage"
@@ -67,7 +69,7 @@ def _store(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
     for entry_id, fields in entries:
         try:
             events.append(_read(fields[b"record"]))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, ArithmeticError):
             log.error("usage.unreadable", entry=entry_id.decode())
     _forget_deleted(events)
     records = [UsageRecord(**event) for event in events]
@@ -94,6 +96,12 @@ def _read(record: bytes) -> dict[str, Any]:
     known = {name: value for name, value in event.items() if name in _FIELDS}
     # A refused request's model is whatever its caller wrote.
     known["model"] = event["model"].replace("\0", "")[:_LONGEST_MODEL]
+    known["cost"] = cost_of(
+        Prices(*map(Decimal, event.get("prices", ()))),
+        prompt_tokens=event.get("prompt_tokens", 0),
+        cached_tokens=event.get("cached_tokens", 0),
+        completion_tokens=event.get("completion_tokens", 0),
+    )
     known["at"] = datetime.fromtimestamp(event["at"], UTC)
     return known
 

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet, Sum
@@ -35,6 +36,7 @@ SUMS = {
     "prompt_tokens": Sum("prompt_tokens"),
     "cached_tokens": Sum("cached_tokens"),
     "completion_tokens": Sum("completion_tokens"),
+    "cost": Sum("cost"),
 }
 
 
@@ -55,19 +57,21 @@ class UsageQuery(serializers.Serializer[Any]):
 
 
 def usage_summary(records: QuerySet[UsageRecord], groups: Iterable[str]) -> list[dict[str, Any]]:
-    """Sum up requests and tokens, a row per group, in the order of the groups."""
+    """Sum up requests, tokens and money, a row per group, in the order of the groups; money as text, to a millionth."""
     named = {f"by_{group}": GROUPS[group] for group in groups}
     rows = records.order_by().annotate(**named).values(*named).annotate(**{f"sum_{k}": v for k, v in SUMS.items()})
     return [
         {
             **{name.removeprefix("by_"): _plain(row[name]) for name in named},
-            **{name: row[f"sum_{name}"] or 0 for name in SUMS},
+            **{name: _plain(row[f"sum_{name}"] or 0) for name in SUMS},
         }
         for row in rows.order_by(*named)
     ]
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:.6f}"
     return value.date().isoformat() if isinstance(value, datetime) else value
 
 

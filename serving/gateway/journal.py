@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from serving.gateway.call import Call
+from serving.prices import FREE, Prices
 
 log = structlog.get_logger(__name__)
 
@@ -66,17 +67,17 @@ class Entry:
         """It is known what was asked for, and of which engine; the last one of several counts."""
         target, engine = call.target, call.engine
         if target is not None and engine is not None:
-            note = _wish(
-                target.name, target.base_model_id, target.adapter_version_id, engine.kind, engine.id, call.streamed
-            )
+            version, prices = target.adapter_version_id, target.prices
+            note = _wish(target.name, target.base_model_id, version, prices, engine.kind, engine.id, call.streamed)
         elif target is not None:
-            note = _wish(target.name, target.base_model_id, target.adapter_version_id, "", None, call.streamed)
+            version, prices = target.adapter_version_id, target.prices
+            note = _wish(target.name, target.base_model_id, version, prices, "", None, call.streamed)
         else:
             # What a caller made up may hold characters that a database refuses, and a whole batch with them.
-            note = _wish(call.model if call.model.isprintable() else "", None, None, "", None, call.streamed)
+            note = _wish(call.model if call.model.isprintable() else "", None, None, FREE, "", None, call.streamed)
         if len(note) > _END - _WISH:
             # Only a name that a caller made up is so long.
-            note = _wish("", None, None, "", None, call.streamed)
+            note = _wish("", None, None, FREE, "", None, call.streamed)
         self._wish = note
         place = self._place + _WISH
         self._memory[place : place + len(note)] = note
@@ -108,7 +109,9 @@ class Entry:
         memory[place] = _ENDED
 
     def record(self) -> bytes:
-        """The fields of `serving.models.UsageRecord` as JSON, with ids for relations and `at` in Unix seconds."""
+        """The fields of `serving.models.UsageRecord` as JSON: ids for relations, `at` in Unix seconds, and for the cost
+        the `prices` of a million tokens.
+        """
         return b"%b,%b,%b" % (self._admission[:-2], self._wish[1:-2], self._end[1:-1])
 
     def free(self) -> None:
@@ -122,6 +125,7 @@ def _wish(
     model: str,
     base_model_id: int | None,
     adapter_version_id: int | None,
+    prices: Prices,
     engine_kind: str,
     engine_id: str | None,
     streamed: bool,
@@ -130,6 +134,8 @@ def _wish(
         "model": model,
         "base_model_id": base_model_id,
         "adapter_version_id": adapter_version_id,
+        # As they are now: whoever stores the record works out what it cost.
+        "prices": [str(prices.prompt), str(prices.cached), str(prices.completion)],
         "engine_kind": engine_kind,
         "engine_id": engine_id,
         "streamed": streamed,

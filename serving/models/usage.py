@@ -1,5 +1,7 @@
 """What one request used: a row per request, whatever became of it."""
 
+from decimal import Decimal
+
 from django.conf import settings
 from django.db import models
 
@@ -39,6 +41,12 @@ class UsageRecord(models.Model):
     prompt_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    cost = models.DecimalField(
+        max_digits=24,
+        decimal_places=12,
+        default=Decimal(0),
+        help_text="In the platform's currency, at the prices then.",
+    )
     first_token_ms = models.FloatField(null=True, blank=True, help_text="From arrival to the first byte of content.")
     queue_ms = models.FloatField(null=True, blank=True, help_text="Of that, what the request spent in the queue.")
     duration_ms = models.FloatField()

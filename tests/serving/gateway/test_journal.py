@@ -30,6 +30,7 @@ django.setup()
 from types import SimpleNamespace as Thing
 from serving.gateway.call import Call
 from serving.gateway.journal import Journal
+from serving.prices import FREE
 
 journal = Journal(pathlib.Path(sys.argv[1]))
 for steps, name in enumerate(("admitted", "asked", "counted", "ended", "freed")):
@@ -38,7 +39,7 @@ for steps, name in enumerate(("admitted", "asked", "counted", "ended", "freed"))
     call.grant = Thing(department_id=int(sys.argv[2]), key_id=None, user_id=None)
     entry = journal.open(call)
     if steps >= 1:
-        call.target = Thing(name="support-bot:3", base_model_id=None, adapter_version_id=None)
+        call.target = Thing(name="support-bot:3", base_model_id=None, adapter_version_id=None, prices=FREE)
         call.engine = Thing(kind="vllm", id="0b7b1f4e-9d2c-4b59-8b1f-0f5a3d9f2f11")
         call.streamed = True
         entry.asked(call)
@@ -80,6 +81,7 @@ def test_a_killed_processs_requests_are_recorded_as_far_as_they_are_known(tmp_pa
         "model": "support-bot:3",
         "base_model_id": None,
         "adapter_version_id": None,
+        "prices": ["0", "0", "0"],
         "engine_kind": "vllm",
         "engine_id": ENGINE_ID,
         "streamed": True,

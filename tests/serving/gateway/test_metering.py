@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from django.db.models import Sum
 from prometheus_client import REGISTRY
 
 from cast import Cast
@@ -18,7 +20,7 @@ from serving import usage
 from serving.gateway.app import Gateway
 from serving.gateway.spool import Spool
 from serving.gateway.usage_stream import STREAM
-from serving.models import UsageRecord
+from serving.models import BaseModel, UsageRecord
 from serving.usage import usage_store
 
 from .other_redis import OtherRedis
@@ -46,6 +48,7 @@ def test_a_finished_request_is_recorded_with_the_engines_own_count(
         "model": "support-bot:1",
         "base_model_id": cast.base_model.pk,
         "adapter_version_id": version.pk,
+        "prices": ["0.000000", "0.000000", "0.000000"],
         "engine_kind": "llamacpp",
         "engine_id": record["engine_id"],
         "outcome": "finished",
@@ -64,12 +67,15 @@ def test_a_finished_request_is_recorded_with_the_engines_own_count(
 
 
 def test_the_records_fit_the_database(client: httpx.Client, cast: Cast) -> None:
+    BaseModel.objects.update(prompt_price="1000", cached_price="100", completion_price="2000.5")
     client.post(CHAT, json=question())
     client.post(CHAT, json=question("never-was"))
     client.get("/v1/models")
     wait_until(lambda: len(usage_records()) == 3, seconds=5, what="three records arrive")
     usage_store()
     outcomes = {record.model: (record.outcome, record.status) for record in UsageRecord.objects.all()}
+    # Of seven prompt tokens one was cached; eight were answered.
+    assert UsageRecord.objects.aggregate(Sum("cost"))["cost__sum"] == Decimal("0.022104")
     assert outcomes == {"support-bot:1": ("finished", 200), "never-was": ("refused", 404), "": ("finished", 200)}
 
 
