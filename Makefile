@@ -10,6 +10,7 @@ BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-metering format clean
+.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-control format clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +56,8 @@ bench-fairness: setup ## Measure what departments get of a full engine
 
 bench-metering: setup ## Kill engines, gateways and Redis under traffic, and compare every record; ARGS are for the benchmark
 	$(BIN)/python bench/metering.py $(ARGS)
+bench-control: setup ## Kill engines and nodes under load, load a thousand adapters: does the platform keep its promises?
+	$(BIN)/python bench/control.py $(ARGS)
 
 format: setup ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix

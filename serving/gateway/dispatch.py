@@ -27,7 +27,7 @@ from serving.gateway.errors import (
 )
 from serving.gateway.fairness import Fairness
 from serving.gateway.fleet import Fleet
-from serving.gateway.metrics import count_retry
+from serving.gateway.metrics import WAITS, count_retry
 from serving.gateway.relay import FAILED, pass_on, read_all
 from serving.gateway.route import engine_to_load, engines_for, why_not_at_home
 from serving.gateway.upstream import Pool, Unreachable, request_bytes
@@ -170,6 +170,7 @@ class Dispatch:
         until = time.monotonic() + self._wait_seconds
         if not await self._call_for_help(target):
             raise nothing
+        WAITS.inc()
         while True:
             await self._fleet.news(until)
             try:

@@ -26,6 +26,7 @@ FIRST_TOKEN = Histogram(
 )
 IN_FLIGHT = Gauge("polygraft_requests_in_flight", "Inference requests under way.", multiprocess_mode="livesum")
 RETRIES = Counter("polygraft_engine_retries", "Engines passed over before a first byte.", ["reason"])
+WAITS = Counter("polygraft_engine_waits", "Requests that waited for an adapter to be loaded or an engine to wake.")
 BREAKERS_OPEN = Gauge(
     "polygraft_engines_avoided",
     "Engines whose circuit breaker is open, in the gateway process that avoids the most.",
