@@ -7,7 +7,7 @@ from django.db import transaction
 from polygraft.live import Change, announce
 from tenants.audit import audit_record
 from tenants.limits import limits_checked
-from tenants.models import Department, Membership, Platform, Role, User
+from tenants.models import Department, Fallback, Membership, Platform, Role, User
 
 
 @transaction.atomic
@@ -78,6 +78,22 @@ def platform_limit(*, limits: dict[str, Any], by: User | None) -> Platform:
     audit_record(action="platform.limit", target="platform", by=by, before=before, after=platform.limits)
     transaction.on_commit(lambda: announce(Change.GRANTS))
     return platform
+
+
+@transaction.atomic
+def department_fall_back(*, department: Department, fallback: Fallback, by: User | None) -> None:
+    """Say whether another kind of engine may answer when the first one cannot; gateways know within a second."""
+    before, department.fallback = department.fallback, fallback
+    department.save(update_fields=["fallback"])
+    audit_record(
+        action="department.fall_back",
+        target=department.slug,
+        by=by,
+        department=department,
+        before=before,
+        after=fallback.value,
+    )
+    transaction.on_commit(lambda: announce(Change.MODELS))
 
 
 @transaction.atomic

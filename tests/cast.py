@@ -87,3 +87,14 @@ def _person(name: str, **fields: Any) -> User:
     user.set_password(PASSWORD)
     user.save()
     return user
+
+
+def adapters_make(cast: Cast, numbers: range) -> list[Adapter]:
+    """More adapters of support, one for each number, with one version each that is rolled out."""
+    made = []
+    for number in numbers:
+        adapter = Adapter.objects.create(department=cast.support, name=f"bot-{number}", base_model=cast.base_model)
+        AdapterVersion.objects.create(adapter=adapter, number=1, state=VersionState.READY, digest=f"{number:064x}")
+        Rollout.objects.create(adapter=adapter, weights={"1": 100})
+        made.append(adapter)
+    return made

@@ -8,6 +8,7 @@ from serving.api import (
     placement_views,
     plan_views,
     platform_views,
+    residency_views,
     usage_views,
 )
 
@@ -18,6 +19,11 @@ urlpatterns = [
     path("base-models/<str:name>", platform_views.BaseModelDetail.as_view(), name="api-base-model"),
     path("deployments", platform_views.DeploymentList.as_view(), name="api-deployments"),
     path("deployments/<int:pk>", platform_views.DeploymentDetail.as_view(), name="api-deployment"),
+    path(
+        "deployments/<int:pk>/residency",
+        residency_views.DeploymentResidency.as_view(),
+        name="api-deployment-residency",
+    ),
     path("engines", platform_views.EngineList.as_view(), name="api-engines"),
     path("nodes", platform_views.NodeList.as_view(), name="api-nodes"),
     path("events", event_views.EventList.as_view(), name="api-events"),

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 import redis
 
 from polygraft.live import redis_client
+from serving.gateway.peers import avoided_engines
 from serving.models import Engine, EngineState
 from serving.registry import EngineEntry, living_engines
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
-    """An engine; `state` is "gone" when it should answer and its node has not spoken of it lately."""
+    """An engine; `state` is "gone" when it should answer and its node has not spoken of it lately.
+
+    `is_avoided` when some gateway keeps its requests from it, since it has been failing.
+    """
 
     engine: Engine
     state: str
     residents: int
+    is_avoided: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class Registry:
     """The living engines; none, and `is_away`, when Redis cannot be reached."""
 
     entries: list[EngineEntry]
+    avoided: frozenset[str] = frozenset()
     is_away: bool = False
 
     def residents_by_name(self) -> Counter[str]:
@@ -39,7 +45,7 @@ class Registry:
 def registry() -> Registry:
     """What is alive now."""
     try:
-        return Registry(living_engines(redis_client()))
+        return Registry(living_engines(redis_client()), frozenset(avoided_engines(redis_client())))
     except redis.RedisError:
         return Registry([], is_away=True)
 
@@ -56,6 +62,7 @@ def engine_rows(engines: Iterable[Engine], known: Registry) -> list[EngineRow]:
                 engine=engine,
                 state="gone" if is_gone else engine.state,
                 residents=len(entry.resident) if entry else 0,
+                is_avoided=str(engine.pk) in known.avoided,
             )
         )
     return rows

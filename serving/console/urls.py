@@ -13,6 +13,7 @@ from serving.console import (
     placements,
     plan,
     playground,
+    residency,
     upload,
     usage,
 )
@@ -48,6 +49,7 @@ urlpatterns = [
     path("engines/plan/", plan.plan_page, name="plan"),
     path("engines/deployments/new/", deployments.deployment_new, name="deployment-new"),
     path("engines/deployments/<int:pk>/replicas/", deployments.deployment_replicas, name="deployment-replicas"),
+    path("engines/deployments/<int:pk>/residency/", residency.deployment_residency, name="deployment-residency"),
     path("engines/deployments/<int:pk>/delete/", deployments.deployment_deletion, name="deployment-delete"),
     path("base-models/", base_models.base_model_list, name="base-model-list"),
     path("base-models/new/", base_models.base_model_new, name="base-model-new"),

@@ -34,6 +34,7 @@ def usage(request: HttpRequest, slug: str) -> HttpResponse:
         .annotate(
             requests=Count("pk"),
             failed=Count("pk", filter=Q(outcome__in=(Outcome.FAILED, Outcome.LOST))),
+            fallbacks=Count("pk", filter=~Q(fallback="")),
             prompt=Sum("prompt_tokens"),
             completion=Sum("completion_tokens"),
         )

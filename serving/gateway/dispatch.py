@@ -29,7 +29,7 @@ from serving.gateway.fairness import Fairness
 from serving.gateway.fleet import Fleet
 from serving.gateway.metrics import WAITS, count_retry
 from serving.gateway.relay import FAILED, pass_on, read_all
-from serving.gateway.route import engine_to_load, engines_for, why_not_at_home
+from serving.gateway.route import engine_to_load, engine_to_share, engines_for, why_not_at_home
 from serving.gateway.upstream import Pool, Unreachable, request_bytes
 from serving.gateway.ways import way_to
 from serving.registry import EngineEntry
@@ -84,6 +84,10 @@ class Dispatch:
                 engines = engines_for(target, self._fleet, wish)
             except (NoEngine, ModelNotReady) as nothing:
                 engines = await self._await_engines(target, wish, nothing)
+            if target.adapter_version_id is not None:
+                helper = engine_to_share(target, self._fleet, engines[0])
+                if helper is not None:
+                    await self._fleet.ask_for(helper, target.engine_model)
             engines = await self._fairness.take(call, engines, wish)
             if await self._try(call, wish, target, engines):
                 return

@@ -16,6 +16,9 @@ from serving.registry import EngineEntry
 
 # A conversation keeps to its engine, whose cache knows it, until that has so many more tokens to do than the idlest.
 _PATIENCE_TOKENS = 4096
+# An engine with so much to do gets help with an adapter that it alone has.
+_BUSY_TOKENS = 16_384
+_EAGER = "eager"
 
 
 def engines_for(target: Target, fleet: Fleet, wish: Wish) -> list[EngineEntry]:
@@ -47,12 +50,28 @@ def engine_to_load(target: Target, fleet: Fleet) -> EngineEntry | None:
     engines = [
         engine
         for engine in fleet.ready(target.base_model_id)
-        if engine.residency != "eager" and engine.kind in target.kinds and engine.id not in fleet.breakers.open
+        if engine.residency != _EAGER and engine.kind in target.kinds and engine.id not in fleet.breakers.open
     ]
     if not engines:
         return None
     name = crc32(target.engine_model.encode())
     return min(engines, key=lambda engine: (target.kinds.index(engine.kind), crc32(engine.id.encode(), name)))
+
+
+def engine_to_share(target: Target, fleet: Fleet, busiest: EngineEntry) -> EngineEntry | None:
+    """An engine that should load an adapter, too, since the one that has it has much more to do; None: none should."""
+    if busiest.residency == _EAGER or fleet.load(busiest.id) < _BUSY_TOKENS:
+        return None
+    others = [
+        engine
+        for engine in fleet.ready(target.base_model_id)
+        if engine.kind == busiest.kind
+        and engine.residency != _EAGER
+        and target.engine_model not in engine.resident
+        and engine.id not in fleet.breakers.open
+        and fleet.load(engine.id) < fleet.load(busiest.id) // 2
+    ]
+    return min(others, key=lambda engine: fleet.load(engine.id), default=None)
 
 
 def why_not_at_home(target: Target, fleet: Fleet) -> str:

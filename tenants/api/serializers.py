@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from tenants.keys import Scope
 from tenants.limits import limits_checked
-from tenants.models import APIKey, AuditEvent, Department, Membership, Role, User
+from tenants.models import APIKey, AuditEvent, Department, Fallback, Membership, Role, User
 
 
 def _limits_checked(value: object, *, with_models: bool = True) -> object:
@@ -24,14 +24,17 @@ class DepartmentSerializer(serializers.ModelSerializer[Department]):
 
     class Meta:
         model = Department
-        fields = ["slug", "name", "limits", "weight", "created_at"]
-        read_only_fields = ["limits", "weight"]
+        fields = ["slug", "name", "fallback", "limits", "weight", "created_at"]
+        read_only_fields = ["fallback", "limits", "weight"]
 
 
 class DepartmentChangeSerializer(serializers.Serializer[Department]):
     """What may change of a department."""
 
     name = serializers.CharField(max_length=100, required=False)
+    fallback = serializers.ChoiceField(
+        choices=Fallback.choices, required=False, help_text="Whether another kind of engine may stand in."
+    )
     limits = serializers.JSONField(required=False, help_text="Replaces all its limits. For admins.")
     weight = serializers.IntegerField(
         required=False, min_value=1, max_value=10_000, help_text="Its share of a busy engine. For admins."

@@ -25,6 +25,7 @@ from tenants.api.serializers import (
 )
 from tenants.departments import (
     department_create,
+    department_fall_back,
     department_limit,
     department_rename,
     membership_remove,
@@ -32,7 +33,7 @@ from tenants.departments import (
     platform_limit,
 )
 from tenants.keys import key_create, key_limit, key_revoke, key_rotate
-from tenants.models import APIKey, AuditEvent, Department, Membership, Platform, Role
+from tenants.models import APIKey, AuditEvent, Department, Fallback, Membership, Platform, Role
 
 
 class DepartmentList(PlatformView, generics.ListAPIView[Department]):
@@ -68,16 +69,18 @@ class DepartmentDetail(DepartmentView):
 
     @extend_schema(request=DepartmentChangeSerializer, responses=DepartmentSerializer)
     def patch(self, request: Request, slug: str) -> Response:
-        """Rename a department; admins also change its limits and its weight."""
+        """Rename a department, or change its fallback policy; admins also change its limits and its weight."""
         data = DepartmentChangeSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         change = dict(data.validated_data)
-        name = change.pop("name", None)
+        name, fallback = change.pop("name", None), change.pop("fallback", None)
         if change:
             require(self.person, Right.DEPARTMENT_LIMIT, self.department)
             department_limit(department=self.department, by=self.person, **change)
         if name is not None:
             department_rename(department=self.department, name=name, by=self.person)
+        if fallback is not None:
+            department_fall_back(department=self.department, fallback=Fallback(fallback), by=self.person)
         return Response(DepartmentSerializer(self.department).data)
 
 

@@ -1,4 +1,4 @@
-"""The console's pages about departments as such: the list, a new one, a new name."""
+"""The console's pages about departments as such: the list, a new one, a new name, its fallback policy."""
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -12,9 +12,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from polygraft.answers import add_problems, ask, go_to, person
 from polygraft.listing import listing
 from tenants.access import Right, department_for, require
-from tenants.console.forms import DepartmentForm, RenameForm
-from tenants.departments import department_create, department_rename
-from tenants.models import Department
+from tenants.console.forms import DepartmentForm, FallbackForm, RenameForm
+from tenants.departments import department_create, department_fall_back, department_rename
+from tenants.models import Department, Fallback
 
 
 @require_safe
@@ -69,3 +69,16 @@ def department_name(request: HttpRequest, slug: str) -> HttpResponse:
         department_rename(department=department, name=form.cleaned_data["name"], by=person(request))
         return go_to(request, back)
     return ask(request, "tenants/department_rename.html", {"department": department}, back=back, form=form)
+
+
+@require_http_methods(["GET", "POST"])
+def department_fallback(request: HttpRequest, slug: str) -> HttpResponse:
+    """Say whether another kind of engine may answer a department."""
+    department = department_for(person(request), slug, Right.DEPARTMENT_CHANGE)
+    back = reverse("department", args=[slug])
+    form = FallbackForm(request.POST or None, initial={"fallback": department.fallback})
+    if form.is_valid():
+        fallback = Fallback(form.cleaned_data["fallback"])
+        department_fall_back(department=department, fallback=fallback, by=person(request))
+        return go_to(request, back)
+    return ask(request, "tenants/department_fallback.html", {"department": department}, back=back, form=form)

@@ -8,7 +8,7 @@ from django import forms
 from django.utils import timezone
 
 from tenants.keys import Scope
-from tenants.models import Department, PlatformRole, Role, User
+from tenants.models import Department, Fallback, PlatformRole, Role, User
 from tenants.models.department import slug_validator
 
 _GRACE_PERIODS = [
@@ -42,6 +42,12 @@ class RenameForm(forms.Form):
     """A department's new name."""
 
     name = forms.CharField(max_length=100)
+
+
+class FallbackForm(forms.Form):
+    """A department's fallback policy."""
+
+    fallback = forms.ChoiceField(choices=Fallback.choices, label="May another kind of engine answer?")
 
 
 class MemberForm(forms.Form):

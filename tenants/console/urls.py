@@ -9,6 +9,7 @@ urlpatterns = [
     # Outside departments/, where "new" could be a department's slug.
     path("new-department/", departments.department_new, name="department-new"),
     path("departments/<str:slug>/name/", departments.department_name, name="department-name"),
+    path("departments/<str:slug>/fallback/", departments.department_fallback, name="department-fallback"),
     path("departments/<str:slug>/keys/", keys.key_list, name="key-list"),
     path("departments/<str:slug>/keys/new/", keys.key_new, name="key-new"),
     path("departments/<str:slug>/keys/<int:pk>/rotate/", keys.key_rotation, name="key-rotate"),

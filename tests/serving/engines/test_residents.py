@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from cast import DIGEST, Cast
+from cast import DIGEST, Cast, adapters_make
 from deadline import wait_until
 from fake_driver import FakeDriver
 from polygraft.live import redis_client
@@ -110,16 +112,18 @@ def test_what_an_engine_has_lost_is_noticed_and_loaded_again(
     assert driver.loads == [FIRST]
 
 
-@pytest.mark.parametrize("count", [10, 100])
 def test_a_tick_asks_the_database_as_often_for_ten_adapters_as_for_a_hundred(
-    node: Supervisor, engine: Engine, cast: Cast, count: int, django_assert_num_queries: Callable[..., object]
+    node: Supervisor, engine: Engine, cast: Cast
 ) -> None:
     Deployment.objects.filter(pk=cast.deployment.pk).update(residency=Residency.PINNED, adapter_slots=200)
-    for number in range(count):
-        adapter = Adapter.objects.create(department=cast.support, name=f"bot-{number}", base_model=cast.base_model)
-        AdapterVersion.objects.create(adapter=adapter, number=1, state=VersionState.READY, digest=f"{number:02x}" * 32)
-        Rollout.objects.create(adapter=adapter, weights={"1": 100})
-        cast.deployment.pinned.add(adapter)
-    assert len(ready(node).resident) == count
-    with django_assert_num_queries(4):
+    counts = []
+    for numbers in (range(10), range(10, 100)):
+        for adapter in adapters_make(cast, numbers):
+            cast.deployment.pinned.add(adapter)
+        ready(node)
         node.tick()
+        with CaptureQueriesContext(connection) as captured:
+            node.tick()
+        assert len(residents(node)) == numbers.stop
+        counts.append(len(captured))
+    assert counts[0] == counts[1]

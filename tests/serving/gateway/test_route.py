@@ -12,7 +12,7 @@ from serving.gateway.breaker import Breakers
 from serving.gateway.catalogue import Target
 from serving.gateway.errors import ModelNotReady, NoEngine
 from serving.gateway.fleet import Fleet
-from serving.gateway.route import engine_to_load, engines_for, why_not_at_home
+from serving.gateway.route import engine_to_load, engine_to_share, engines_for, why_not_at_home
 from serving.registry import EngineEntry
 
 VLLM_FIRST = (EngineKind.VLLM, EngineKind.LLAMACPP)
@@ -125,6 +125,19 @@ def test_adapters_are_shared_out_over_the_engines_that_load_on_demand() -> None:
     assert [chosen(number) for number in range(400)] == shares
     assert all(shares.count(name) > 50 for name in "abcd")
     assert engine_to_load(ADAPTER, fleet_of(engine("eager"))) is None
+
+
+def test_an_engine_that_has_much_to_do_gets_help_with_an_adapter_that_it_alone_has() -> None:
+    lazy = {"residency": "on_demand"}
+    holder = engine("a", resident=frozenset({"lora-1"}), **lazy)
+    fleet = fleet_of(holder, engine("b", **lazy), engine("c", **lazy), engine("d"), load={"a": 10_000, "b": 500})
+    assert engine_to_share(ADAPTER, fleet, holder) is None
+    fleet.outstanding["a"] = 20_000
+    helper = engine_to_share(ADAPTER, fleet, holder)
+    assert helper is not None
+    assert helper.id == "c"
+    fleet.outstanding |= {"b": 15_000, "c": 15_000}
+    assert engine_to_share(ADAPTER, fleet, holder) is None
 
 
 def test_choosing_among_hundreds_of_adapters_takes_no_longer_than_among_a_few() -> None:
