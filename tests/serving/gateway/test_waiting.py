@@ -11,7 +11,7 @@ from cast import Cast
 from deadline import wait_until
 from fake_engine import Fault
 from polygraft.conf import config
-from polygraft.live import Change, announce, redis_client
+from polygraft.live import CHANNEL, Change, announce, redis_client
 from serving.models import Deployment
 from serving.registry import asked_key, engine_publish, living_engines
 from serving.wake import asleep_publish, wanted_take
@@ -80,9 +80,16 @@ def test_an_adapter_that_has_just_been_displaced_is_had_back(
     monkeypatch.setattr("serving.gateway.fleet.POLL_SECONDS", 60)
     full = engines.start(Fault.NOT_FOUND, residency="on_demand")
     entry = living_engines(redis_client())[0]
-    client = serve().client(cast.secret)
-    engine_publish(redis_client(), replace(entry, resident=frozenset()))  # the gateway has not heard of it yet
     sound = engines.start(state="starting")
+    served = serve()
+    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, seconds=5, what="announcements arrive")
+    engine_publish(redis_client(), replace(entry, resident=frozenset()))
+    announce(Change.ENGINES)
+    assert served.gateway._parts is not None
+    fleet = served.gateway._parts.fleet
+    wait_until(lambda: fleet.holders(entry.base_model_id, ADAPTER_NAMES[0]) == [], seconds=5, what="it is heard of")
+    fleet._holders[entry.base_model_id, ADAPTER_NAMES[0]] = [entry]  # as it would be a moment before
+    client = served.client(cast.secret)
 
     def move() -> None:
         key = asked_key(entry.id)
