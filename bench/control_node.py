@@ -32,7 +32,7 @@ def main() -> None:
     driver.arguments = rest[rest.index("--") + 1 :] if "--" in rest else []
     supervisor.DRIVERS = {EngineKind.LLAMACPP: driver}
     NodeCopies.fetch = lambda self, digest, base: Copy(peft_folder=Path("/none"), gguf_file=Path("/none"))
-    reconciler._backing_off = lambda deployment: False
+    reconciler._may_start = lambda deployment: True
     beat = ["--beat"] if "--beat" in rest else []
     app.worker_main(
         ["--quiet", "worker", *beat, "--concurrency", "1", "--hostname", name, "--without-gossip", "--without-mingle"]

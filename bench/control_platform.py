@@ -72,7 +72,14 @@ def node(folder: Path, name: str, *, beat: bool = False, engine: tuple[str, ...]
     """A node in a process group of its own; `engine` are arguments of its fake engines."""
     command = [sys.executable, str(REPOSITORY / "bench" / "control_node.py"), name]
     command += [*(["--beat"] if beat else []), "--", *engine]
-    with _process(command, folder / f"{name}.log", {}) as process:
+    environment = {
+        # Its own folder, as on a machine of its own; the database is everybody's.
+        "POLYGRAFT_HOME": str(folder / name),
+        "DATABASE_URL": f"sqlite:///{folder / 'home' / 'polygraft.sqlite3'}",
+        # Its engines end with it, so that none is left behind.
+        "POLYGRAFT_TETHER_ENGINES": "true",
+    }
+    with _process(command, folder / f"{name}.log", environment) as process:
         yield process
 
 

@@ -25,8 +25,9 @@ from serving.gateway.errors import (
     NoEngine,
     ServiceError,
 )
+from serving.gateway.estimate import estimate_prompt, longest_completion
 from serving.gateway.fairness import Fairness
-from serving.gateway.fleet import Fleet
+from serving.gateway.fleet import USUAL_TOKENS, Fleet
 from serving.gateway.metrics import WAITS, count_retry
 from serving.gateway.relay import FAILED, pass_on, read_all
 from serving.gateway.route import engine_to_load, engine_to_share, engines_for, why_not_at_home
@@ -44,7 +45,6 @@ _NOT_SERVED = "not_served"
 _MODEL_UNKNOWN = b"does not exist"
 # Endpoints at which vLLM can be told who is next.
 _RANKED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
-_USUAL_ANSWER_TOKENS = 256
 _REDIS_SECONDS = 1.0
 
 
@@ -110,7 +110,7 @@ class Dispatch:
             else:
                 wish.body.pop("priority", None)
             body = wish.for_engine(way, target.engine_model, salt)
-            tokens = _tokens(wish, body)
+            tokens = _tokens(call, wish, body)
             if call.entry is not None:
                 call.entry.asked(call)
             if engine.kind != target.kinds[0] and not call.fallback and way_to(call.endpoint, target.kinds[0]):
@@ -212,11 +212,10 @@ class Dispatch:
             return None
 
 
-def _tokens(wish: Wish, body: bytes) -> int:
+def _tokens(call: Call, wish: Wish, body: bytes) -> int:
     """What a request may cost an engine: a guess that only has to be fair between requests."""
-    asked = wish.body.get
-    limit = asked("max_completion_tokens") or asked("max_tokens") or asked("max_output_tokens")
-    return len(body) // 4 + (limit if isinstance(limit, int) and limit > 0 else _USUAL_ANSWER_TOKENS)
+    longest = longest_completion(call.endpoint, wish.body)
+    return estimate_prompt(len(body)) + (USUAL_TOKENS if longest is None else longest)
 
 
 def _nobody(call: Call, target: Target) -> GatewayError:

@@ -18,6 +18,8 @@ from serving.registry import ENGINES_KEY, STALE_SECONDS, EngineEntry, asked_key,
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
+# What a request of which nothing is known may cost.
+USUAL_TOKENS = 256
 _READY = "ready"
 _EAGER = "eager"
 
@@ -35,6 +37,8 @@ class Fleet:
         # Engine id → tokens that requests of this process may still cost there.
         self.outstanding: dict[str, int] = {}
         self._elsewhere: Counter[str] = Counter()
+        # Engine id → the same by the engine's own count of its requests, which knows of those that nobody here sent.
+        self._measured: dict[str, int] = {}
         self._peers = Peers()
         # Engine id → adapter name → when it was last asked for, in Unix seconds; not yet told.
         self._asked: dict[str, dict[str, float]] = {}
@@ -74,8 +78,9 @@ class Fleet:
         self._changed.set()
 
     def load(self, engine_id: str) -> int:
-        """The tokens that requests under way at an engine may still cost, from all gateways."""
-        return self.outstanding.get(engine_id, 0) + self._elsewhere.get(engine_id, 0)
+        """The tokens that an engine may still have to do: by what gateways have under way, and by its own account."""
+        known = self.outstanding.get(engine_id, 0) + self._elsewhere.get(engine_id, 0)
+        return max(known, self._measured.get(engine_id, 0))
 
     def enter(self, engine_id: str, tokens: int) -> None:
         """A request goes to this engine, and may cost so many tokens."""
@@ -141,6 +146,11 @@ class Fleet:
             ids = {engine.id for engine in found}
             found += [engine for engine in self.engines if engine.id not in ids]
         self.engines = tuple(found)
+        self._measured = {
+            engine.id: (engine.running + engine.waiting) * USUAL_TOKENS
+            for engine in found
+            if engine.running or engine.waiting
+        }
         self._ready = {}
         self._holders = {}
         self._called = set()

@@ -102,6 +102,14 @@ async def test_what_one_process_has_under_way_the_others_know(fleet: Fleet) -> N
     assert fleet.load("one") == 50
 
 
+async def test_an_engine_that_says_it_is_busy_is_believed(fleet: Fleet) -> None:
+    engine_publish(redis_client(), replace(entry("one"), running=3, waiting=1))
+    await fleet.refresh()
+    assert fleet.load("one") == 4 * 256
+    fleet.enter("one", 5000)  # its own measure is seconds old
+    assert fleet.load("one") == 5000
+
+
 async def test_an_adapter_in_use_is_told_to_who_may_unload_it(fleet: Fleet) -> None:
     lazy = replace(entry("one"), residency="on_demand")
     fleet.note_use(lazy, "lora-1")
