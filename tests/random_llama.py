@@ -1,13 +1,14 @@
 """Makes a tiny Llama of random weights in GGUF, for tests that need a model whose answers change fast."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from adapter_factory import safetensors
+from plain_gguf import write_gguf
 from serving.adapters.base_spec import BaseSpec
-from tiny_gguf import write_tiny_gguf
-from tiny_models import HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, VOCABULARY
+from tiny_models import CONFIGS, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, VOCABULARY
 
 _HEAD = HIDDEN // HEADS
 assert HEAD_DIM != _HEAD, "a Llama's heads share its width"
@@ -37,5 +38,7 @@ def random_llama(folder: Path) -> tuple[Path, BaseSpec]:
         values = random.standard_normal(shape) * 0.2 + (len(shape) == 1)
         tensors[f"{name}.weight"] = ("F32", shape, values.astype("<f4").tobytes())
     (folder / "model.safetensors").write_bytes(safetensors(tensors))
-    model = write_tiny_gguf("llama", folder)
+    config = CONFIGS["llama"] | {"rope_theta": 10_000.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    model = write_gguf("llama", folder, folder / "model.gguf")
     return model, BaseSpec.from_gguf(model)

@@ -13,13 +13,13 @@ import pytest
 
 from adapter_factory import SmallAdapter
 from llama_logits import LlamaLogits, cosine
+from plain_gguf import write_gguf
 from running_platform import ROOT, VLLM_PYTHON
 from serving.adapters.architectures import ARCHITECTURES, BY_MODEL_TYPE
 from serving.adapters.base_spec import BaseSpec, UnsupportedBase
 from serving.adapters.convert_gguf import convert
 from serving.adapters.limits import Limits
 from serving.adapters.validate import validate
-from tiny_gguf import write_tiny_gguf
 from tiny_models import ALPHA, CONFIGS, PROMPT, RANK
 
 LEAST_COSINE = 0.99
@@ -80,7 +80,7 @@ class Tiny:
 @pytest.fixture
 def tiny(models: Path, request: pytest.FixtureRequest) -> Iterator[Tiny]:
     folder = models / request.param
-    model = write_tiny_gguf(request.param, folder)
+    model = write_gguf(request.param, folder, folder / "model.gguf")
     yield Tiny(folder, model, BaseSpec.from_gguf(model))
     model.unlink()
 
