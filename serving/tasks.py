@@ -5,6 +5,7 @@ from celery import shared_task
 from serving.adapters.intake import version_take_in
 from serving.events import events_forget, events_take_in
 from serving.reconciler import reconcile
+from serving.uploads.lifecycle import uploads_expire
 from serving.usage import usage_store
 
 
@@ -30,6 +31,12 @@ def store_usage() -> None:
 def take_in_events() -> None:
     """Move what gateways have noted to the database."""
     events_take_in()
+
+
+@shared_task
+def expire_uploads() -> None:
+    """Delete the uploads that were broken off and not taken up again."""
+    uploads_expire()
 
 
 @shared_task

@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 
 from demo_model import demo_model_path
 from serving.engines.kinds import EngineKind
-from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, Rollout, VersionState
+from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, Rollout, Upload, VersionState
+from serving.uploads.lifecycle import upload_create
 from tenants.keys import key_create
 from tenants.models import APIKey, Department, Membership, PlatformRole, Role, User
 
@@ -33,6 +34,7 @@ class Cast:
     adapter: Adapter
     deployment: Deployment
     engine: Engine
+    upload: Upload
 
 
 def make_cast() -> Cast:
@@ -62,6 +64,7 @@ def make_cast() -> Cast:
     deployment = Deployment.objects.create(base_model=base_model, engine_kind=EngineKind.LLAMACPP)
     node = Node.objects.create(name="node-1", address="127.0.0.1", last_seen_at="2026-01-01T00:00:00Z")
     engine = Engine.objects.create(deployment=deployment, node=node, state="stopped")
+    upload = upload_create(department=support, file_name="adapter_config.json", size_bytes=9, by=people["dan"])
     return Cast(
         support=support,
         legal=legal,
@@ -74,6 +77,7 @@ def make_cast() -> Cast:
         adapter=adapter,
         deployment=deployment,
         engine=engine,
+        upload=upload,
     )
 
 

@@ -48,12 +48,12 @@ class Platform:
             self.clients[key] = openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=60)
         return self.clients[key]
 
-    def api(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def api(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> httpx.Response:
         """Call the management API as the admin."""
         return httpx.request(
             method,
             f"{self.url}/api/v1/{path}",
-            headers={"Authorization": f"Bearer {self.demo['admin_token']}"},
+            headers={"Authorization": f"Bearer {self.demo['admin_token']}"} | (headers or {}),
             timeout=30,
             **options,
         )

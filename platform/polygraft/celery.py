@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "reconcile": {"task": "serving.tasks.reconcile_deployments", "schedule": 5.0, "options": {"expires": 5}},
     "events": {"task": "serving.tasks.take_in_events", "schedule": 2.0, "options": {"expires": 2}},
     "old events": {"task": "serving.tasks.forget_events", "schedule": 3600.0, "options": {"expires": 3600}},
+    "old uploads": {"task": "serving.tasks.expire_uploads", "schedule": 3600.0, "options": {"expires": 3600}},
     "usage": {"task": "serving.tasks.store_usage", "schedule": 2.0, "options": {"expires": 2}},
 }
 app.autodiscover_tasks(["serving"])

@@ -147,6 +147,7 @@ STATIC_ROOT = conf.home / "static"
 _PACKAGES = {
     "tabler/css": "@tabler/core/dist/css",
     "htmx": "htmx.org/dist",
+    "tus": "tus-js-client/dist",
     "inter": "@fontsource-variable/inter/files",
 }
 STATICFILES_DIRS = [

@@ -29,8 +29,10 @@ def upload_folder(version_id: int) -> Path:
     return config().home / "uploads" / str(version_id)
 
 
-def stage_files(files: Sequence[tuple[str, BinaryIO]]) -> Path:
-    """Write what a client sent into a new staging folder, each file under the last part of its client name.
+def stage_files(files: Sequence[tuple[str, BinaryIO | Path]]) -> Path:
+    """Bring what a client sent into a new staging folder, each file under the last part of its client name.
+
+    What can be read is copied; a path, which lies in the state folder, is linked.
 
     Raises:
         ValueError: no file, a name that cannot be a file's, or one name twice.
@@ -45,6 +47,9 @@ def stage_files(files: Sequence[tuple[str, BinaryIO]]) -> Path:
             if name in ("", ".", "..") or "\0" in name or len(name.encode()) > 200:
                 raise ValueError(f"A file cannot be called {client_name[:100]!r}.")
             try:
+                if isinstance(content, Path):
+                    (folder / name).hardlink_to(content)
+                    continue
                 with (folder / name).open("xb") as file:
                     shutil.copyfileobj(content, file, _CHUNK_BYTES)
             except FileExistsError:

@@ -33,14 +33,14 @@ def adapter_upload(
     department: Department,
     name: str,
     base_model: BaseModel,
-    files: Sequence[tuple[str, BinaryIO]],
+    files: Sequence[tuple[str, BinaryIO | Path]],
     by: User | None,
     notes: str = "",
 ) -> AdapterVersion:
     """Take files in as the next version of an adapter, new or existing; validation follows in the background.
 
     Args:
-        files: client name and content of each file.
+        files: client name and content of each file; a path in the state folder for one that has arrived already.
 
     Raises:
         ValidationError: the name is malformed, the adapter exists on another base model, or the files cannot be kept.

@@ -15,12 +15,14 @@ from serving.adapters.lifecycle import adapter_delete
 from serving.api.serializers import (
     AdapterDetailSerializer,
     AdapterSerializer,
+    FromUploadsSerializer,
     RolloutSerializer,
     UploadedSerializer,
     UploadSerializer,
 )
 from serving.models import Adapter, BaseModel
 from serving.rollouts import rollout_set
+from serving.uploads.lifecycle import upload_delete, upload_path, uploads_complete
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView
 
@@ -29,7 +31,7 @@ class AdapterList(DepartmentView, generics.ListAPIView[Adapter]):
     """A department's adapters; uploads are posted here."""
 
     rights = {"GET": Right.DEPARTMENT_VIEW, "POST": Right.ADAPTERS_MANAGE}
-    parser_classes = [parsers.MultiPartParser]
+    parser_classes = [parsers.MultiPartParser, parsers.JSONParser]
     serializer_class = AdapterSerializer
     search_fields = ["name", "base_model__name"]
     ordering_fields = ["name", "created_at"]
@@ -38,12 +40,14 @@ class AdapterList(DepartmentView, generics.ListAPIView[Adapter]):
         """Those of the department in the URL."""
         return self.department.adapters.alive().select_related("base_model", "rollout", "department")
 
-    @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={202: UploadedSerializer})
+    @extend_schema(
+        request={"multipart/form-data": UploadSerializer, "application/json": FromUploadsSerializer},
+        responses={202: UploadedSerializer},
+    )
     def post(self, request: Request, slug: str) -> Response:
         """Upload a version of an adapter; its checks run in the background."""
-        data = UploadSerializer(data={key: request.POST.get(key, "") for key in ("name", "base_model", "notes")})
-        data.is_valid(raise_exception=True)
-        wished: dict[str, Any] = data.validated_data
+        wished = self._wish(request)
+        uploads = uploads_complete(self.department, [str(pk) for pk in wished.get("uploads", ())])
         base_model = BaseModel.objects.granted_to(self.department.pk).filter(name=wished["base_model"]).first()
         if base_model is None:
             raise ValidationError({"base_model": f"There is no base model {wished['base_model']} for this department."})
@@ -51,14 +55,30 @@ class AdapterList(DepartmentView, generics.ListAPIView[Adapter]):
             department=self.department,
             name=wished["name"],
             base_model=base_model,
-            files=[(part.name, part.file) for parts in request.FILES.lists() for part in parts[1]],
+            files=[
+                *((part.name, part.file) for parts in request.FILES.lists() for part in parts[1]),
+                *((upload.file_name, upload_path(upload)) for upload in uploads),
+            ],
             by=self.person,
             notes=wished["notes"],
         )
+        for upload in uploads:
+            upload_delete(upload)
         return Response(
             {"name": wished["name"], "version": version.number, "state": version.state},
             status=status.HTTP_202_ACCEPTED,
         )
+
+    def _wish(self, request: Request) -> dict[str, Any]:
+        """What is to be uploaded: a form with files, or JSON that names files which came in pieces."""
+        data: UploadSerializer | FromUploadsSerializer
+        if (request.content_type or "").startswith("multipart/"):
+            data = UploadSerializer(data={key: request.POST.get(key, "") for key in ("name", "base_model", "notes")})
+        else:
+            data = FromUploadsSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        wished: dict[str, Any] = data.validated_data
+        return wished
 
 
 class AdapterView(DepartmentView):

@@ -6,8 +6,9 @@ from typing import Any
 from rest_framework import serializers
 
 from serving.engines.kinds import EngineKind
-from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, PlatformEvent
+from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, PlatformEvent, Upload
 from serving.prices import Prices
+from serving.uploads.lifecycle import upload_offset
 from tenants.models import Department
 
 
@@ -103,6 +104,31 @@ class UploadSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="adapter_config.json and adapter_model.safetensors, or one .zip, .tar or .tar.gz.",
     )
+
+
+class FromUploadsSerializer(serializers.Serializer[Any]):
+    """A version made of files that came in pieces; see the uploads of a department."""
+
+    name = serializers.CharField(max_length=64, help_text="The adapter's name, new or existing.")
+    base_model = serializers.CharField(max_length=64, help_text="The name of the base model it was trained on.")
+    notes = serializers.CharField(required=False, default="", allow_blank=True, max_length=10_000)
+    uploads = serializers.ListField(
+        child=serializers.UUIDField(), min_length=1, max_length=10, help_text="The ids of complete uploads."
+    )
+
+
+class UploadStateSerializer(serializers.ModelSerializer[Upload]):
+    """An upload on its way."""
+
+    offset = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Upload
+        fields = ["id", "file_name", "size_bytes", "offset", "created_at"]
+
+    def get_offset(self, upload: Upload) -> int:
+        """Bytes that have arrived."""
+        return upload_offset(upload)
 
 
 class UploadedSerializer(serializers.Serializer[Any]):

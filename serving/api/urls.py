@@ -9,10 +9,12 @@ from serving.api import (
     plan_views,
     platform_views,
     residency_views,
+    upload_views,
     usage_views,
 )
 
 _ADAPTERS = "departments/<str:slug>/adapters"
+_UPLOADS = "departments/<str:slug>/uploads"
 
 urlpatterns = [
     path("base-models", platform_views.BaseModelList.as_view(), name="api-base-models"),
@@ -37,5 +39,7 @@ urlpatterns = [
         name="api-department-placement",
     ),
     path("plan", plan_views.PlanView.as_view(), name="api-plan"),
+    path(_UPLOADS, upload_views.UploadList.as_view(), name="api-uploads"),
+    path(f"{_UPLOADS}/<uuid:pk>", upload_views.UploadDetail.as_view(), name="api-upload"),
     path("usage", usage_views.UsageView.as_view(), name="api-usage"),
 ]

@@ -1,12 +1,11 @@
-"""The console's page that takes an adapter in; its JavaScript shows progress and reads the answers as JSON."""
+"""The console's page that takes an adapter in; its JavaScript sends the files to the API in pieces, with progress."""
 
 from typing import cast
 
 from django.core.exceptions import ValidationError
 from django.forms import ModelChoiceField
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from polygraft.answers import add_problems, person
@@ -26,13 +25,9 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
     initial = {"name": existing.name, "base_model": existing.base_model.name} if existing else {}
     data = (request.POST, request.FILES) if request.method == "POST" else (None, None)
     form = UploadForm(department, *data, initial=initial)
-    wants_json = request.headers.get("Accept", "").startswith("application/json")
     version = _take_in(request, department, form) if form.is_valid() else None
     if version is not None:
-        url = reverse("adapter", args=[slug, form.cleaned_data["name"]])
-        return JsonResponse({"url": url}, status=201) if wants_json else redirect(url)
-    if form.is_bound and wants_json:
-        return JsonResponse({"errors": form.errors}, status=422)
+        return redirect("adapter", slug, form.cleaned_data["name"])
     bases = cast("ModelChoiceField[BaseModel]", form.fields["base_model"]).queryset
     context = {
         "department": department,

@@ -6,6 +6,7 @@ from serving.models.deployment import Deployment, Residency
 from serving.models.engine import Engine, EngineState, Failure
 from serving.models.event import PlatformEvent
 from serving.models.node import Node
+from serving.models.upload import Upload
 from serving.models.usage import Outcome, UsageRecord
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PlatformEvent",
     "Residency",
     "Rollout",
+    "Upload",
     "UsageRecord",
     "VersionState",
 ]

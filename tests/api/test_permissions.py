@@ -1,7 +1,7 @@
 """One table of the API's endpoints drives every test of rights: each endpoint, each person, own and foreign."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -32,11 +32,16 @@ class Row:
     success: int = 200
     body: dict[str, object] | None = None
     multipart: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def in_department(self) -> bool:
         return self.path.startswith("departments/{support}")
 
+
+# Pieces of uploads are bytes, and speak tus.
+TUS = {"Tus-Resumable": "1.0.0"}
+FILE_NAME = {"Upload-Metadata": "filename YWRhcHRlcl9jb25maWcuanNvbg=="}
 
 ROWS = [
     Row("get", "departments", ANYBODY),
@@ -56,6 +61,11 @@ ROWS = [
     Row("post", "departments/{support}/keys/{key}/rotate", DEVELOPERS, 201, {"grace_seconds": 60}),
     Row("get", "departments/{support}/adapters", EVERYONE),
     Row("post", "departments/{support}/adapters", DEVELOPERS, 202, {"name": "a", "base_model": "smollm2"}, True),
+    Row("get", "departments/{support}/uploads", DEVELOPERS),
+    Row("post", "departments/{support}/uploads", DEVELOPERS, 201, headers=TUS | FILE_NAME | {"Upload-Length": "9"}),
+    Row("head", "departments/{support}/uploads/{upload}", DEVELOPERS, headers=TUS),
+    Row("patch", "departments/{support}/uploads/{upload}", DEVELOPERS, 204, headers=TUS | {"Upload-Offset": "0"}),
+    Row("delete", "departments/{support}/uploads/{upload}", DEVELOPERS, 204, headers=TUS),
     Row("get", "departments/{support}/adapters/support-bot", EVERYONE),
     Row("delete", "departments/{support}/adapters/support-bot", DEVELOPERS, 204),
     Row("put", "departments/{support}/adapters/support-bot/rollout", DEVELOPERS, 200, {"versions": {"2": 100}}),
@@ -107,6 +117,7 @@ def call(row: Row, person: str, cast: Cast) -> int:
         "key": cast.key.pk,
         "deployment": cast.deployment.pk,
         "gguf": cast.base_model.gguf_path,
+        "upload": cast.upload.pk,
     }
     client = APIClient()
     user = cast.people[person]
@@ -119,6 +130,8 @@ def call(row: Row, person: str, cast: Cast) -> int:
     if row.method == "get":
         return client.get(path).status_code
     send = getattr(client, row.method)
+    if row.headers:
+        return int(send(path, b"", content_type="application/offset+octet-stream", headers=row.headers).status_code)
     return int(send(path, body, format="multipart" if row.multipart else "json").status_code)
 
 
@@ -141,7 +154,10 @@ def test_the_table_has_every_endpoint_of_the_management_api() -> None:
     in_table = {
         (
             method,
-            path.replace("{support}", "<str:slug>").replace("{key}", "<int:pk>").replace("{deployment}", "<int:pk>"),
+            path.replace("{support}", "<str:slug>")
+            .replace("{key}", "<int:pk>")
+            .replace("{deployment}", "<int:pk>")
+            .replace("{upload}", "<uuid:pk>"),
         )
         for method, path in in_table
     }
@@ -155,7 +171,7 @@ def endpoints() -> Iterator[tuple[str, str]]:
         for pattern in resolver.url_patterns:
             assert isinstance(pattern, URLPattern)
             view = pattern.callback.view_class  # type: ignore[attr-defined]
-            for method in ("get", "post", "put", "patch", "delete"):
+            for method in ("get", "head", "post", "put", "patch", "delete"):
                 if hasattr(view, method):
                     yield method, str(pattern.pattern)
 

@@ -1,7 +1,7 @@
 // The upload page: pick or drop, check, send, go on to the adapter.
 import { choose, read, suggestName } from "./check.js";
 import { chosen, dropped } from "./pick.js";
-import { duration, send, size } from "./send.js";
+import { duration, finish, send, size } from "./send.js";
 
 const form = document.getElementById("upload");
 const part = (id) => document.getElementById(id);
@@ -58,8 +58,8 @@ function chooseBase(trainedOn) {
 function showErrors(errors) {
   for (const old of form.querySelectorAll(".field-error.from-server")) old.remove();
   for (const [field, sentences] of Object.entries(errors)) {
-    const text = sentences.join(" ");
-    if (field === "files") {
+    const text = [sentences].flat().join(" ");
+    if (field === "files" || field === "uploads" || field.startsWith("Upload-")) {
       say("files-error", text);
       continue;
     }
@@ -100,24 +100,32 @@ async function submit() {
     drop.classList.add("is-invalid");
     return;
   }
-  const data = new FormData(form);
-  data.delete("files");
-  for (const item of selection.send) data.append("files", item.file, item.path.split("/").pop());
   busy(true);
-  running = send(location.pathname, data, ({ share, speed, left }) => {
+  const chosenNow = selection;
+  const token = form.elements.csrfmiddlewaretoken.value;
+  running = send(form.dataset.uploadsUrl, token, chosenNow, ({ share, speed, left, waiting }) => {
     part("sending-bar").value = share;
-    say("sending-what", share < 1 ? "Uploading" : "Taking it in…");
+    say("sending-what", waiting ? "The connection is lost. Trying again…" : share < 1 ? "Uploading" : "Taking it in…");
     say("sending-percent", `${Math.floor(100 * share)} %`);
     say("sending-speed", share < 1 && speed ? `${size(speed)}/s` : "");
     say("sending-left", share < 1 && Number.isFinite(left) ? `${duration(left)} left` : "");
   });
-  const { status, answer } = await running.done;
+  let { status, answer, ids } = await running.done;
+  if (ids) {
+    // Kept, so that a name which is refused costs no second upload.
+    chosenNow.ids = ids;
+    const { name, base_model: base, notes } = form.elements;
+    const wish = { name: name.value, base_model: base.value, notes: notes.value, uploads: ids };
+    ({ status, answer } = await finish(form.dataset.adaptersUrl, token, wish));
+    if (answer?.errors?.uploads) chosenNow.ids = null;
+  }
   running = null;
-  if (status === 201) {
-    location.assign(answer.url);
+  if (status === 202) {
+    location.assign(form.dataset.adapterUrl.replace("NAME", encodeURIComponent(answer.name)));
     return;
   }
   busy(false);
+  if (status === "cancelled") return;
   if (answer?.errors) {
     showErrors(answer.errors);
   } else {
@@ -136,7 +144,7 @@ part("folder").addEventListener("change", (event) => take(chosen(event.target.fi
 part("cancel").addEventListener("click", (event) => {
   if (!running) return;
   event.preventDefault();
-  running.request.abort();
+  running.cancel();
 });
 
 // The whole window takes a drop: who misses the box would otherwise leave the page for the file.

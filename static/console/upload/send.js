@@ -1,6 +1,9 @@
-// Sends a form with its files and reports progress; XMLHttpRequest, since fetch tells nothing of an upload's progress.
+// Sends an adapter's files and reports progress. `tus` is the global of tus-js-client, which the page loads first.
 
 const WINDOW_MS = 4000;
+const PIECE_BYTES = 16 << 20;
+// Some minutes without a network are bridged; after that, the person decides.
+const RETRY_AFTER_MS = [0, 1000, 3000, 5000, 10000, 20000, 30000, 60000, 60000];
 
 export function size(bytes) {
   const units = ["bytes", "kB", "MB", "GB"];
@@ -27,29 +30,93 @@ function speedometer() {
   };
 }
 
-// Resolves to {status, answer}; `request` can be aborted.
-export function send(url, form, onProgress) {
-  const request = new XMLHttpRequest();
+// Sends files in pieces by tus: a lost connection is tried again, and the same files go on after a reload.
+// `done` resolves to {ids}, or to {status, answer} of what went wrong; `cancel` deletes what has arrived.
+// `selection` is {send: [{path, file}], ids: those of files that have arrived already}.
+export function send(url, token, { send: items, ids: arrived }, onProgress) {
   const speedOf = speedometer();
-  const done = new Promise((resolve) => {
-    request.upload.addEventListener("progress", (event) => {
-      const speed = speedOf(event.loaded);
-      onProgress({ share: event.loaded / event.total, speed, left: speed ? (event.total - event.loaded) / speed : Infinity });
+  const total = items.reduce((sum, item) => sum + item.file.size, 0);
+  const sent = new Map();
+  let current = null;
+  let cancelled = false;
+
+  function tell(waiting) {
+    const loaded = [...sent.values()].reduce((sum, bytes) => sum + bytes, 0);
+    const speed = speedOf(loaded);
+    onProgress({ share: loaded / total, speed, left: speed ? (total - loaded) / speed : Infinity, waiting });
+  }
+
+  function sendOne(item) {
+    return new Promise((resolve, reject) => {
+      current = new tus.Upload(item.file, {
+        endpoint: url,
+        chunkSize: PIECE_BYTES,
+        retryDelays: RETRY_AFTER_MS,
+        removeFingerprintOnSuccess: true,
+        metadata: { filename: item.path.split("/").pop() },
+        // The session's cookie goes along by itself; the token shows that the page is ours.
+        headers: { "X-CSRFToken": token },
+        onProgress: (bytes) => {
+          sent.set(item, bytes);
+          tell(false);
+        },
+        onShouldRetry: (error) => {
+          const status = error.originalResponse?.getStatus() ?? 0;
+          const again = status === 0 || status === 409 || status === 423 || status >= 500;
+          if (again) tell(true);
+          return again;
+        },
+        onError: reject,
+        onSuccess: () => resolve(current.url.split("/").pop()),
+      });
+      current.findPreviousUploads().then((previous) => {
+        if (cancelled) return reject(new Error("cancelled"));
+        if (previous.length) current.resumeFromPreviousUpload(previous[0]);
+        current.start();
+      }, reject);
     });
-    for (const end of ["error", "abort", "timeout"]) request.addEventListener(end, () => resolve({ status: 0, answer: null }));
-    request.addEventListener("load", () => {
-      let answer = null;
-      try {
-        answer = JSON.parse(request.responseText);
-      } catch {
-        // An error page of a proxy: its status says enough.
-      }
-      resolve({ status: request.status, answer });
-    });
-  });
-  request.open("POST", url);
-  request.setRequestHeader("Accept", "application/json");
-  request.setRequestHeader("X-CSRFToken", form.get("csrfmiddlewaretoken"));
-  request.send(form);
-  return { request, done };
+  }
+
+  async function all() {
+    if (arrived) return { ids: arrived };
+    const ids = [];
+    try {
+      for (const item of items) ids.push(await sendOne(item));
+      return { ids };
+    } catch (error) {
+      if (cancelled) return { status: "cancelled" };
+      return { status: error.originalResponse?.getStatus() ?? 0, answer: parsed(error.originalResponse?.getBody()) };
+    }
+  }
+
+  let stop;
+  const stopped = new Promise((resolve) => (stop = () => resolve({ status: "cancelled" })));
+  return {
+    done: Promise.race([all(), stopped]),
+    cancel: () => {
+      cancelled = true;
+      current?.abort(true);
+      stop();
+    },
+  };
+}
+
+// Makes a version of files that have arrived; resolves to {status, answer}.
+export async function finish(url, token, wish) {
+  try {
+    const headers = { "Content-Type": "application/json", "X-CSRFToken": token };
+    const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(wish) });
+    return { status: answer.status, answer: parsed(await answer.text()) };
+  } catch {
+    return { status: 0, answer: null };
+  }
+}
+
+// An error page of a proxy is no JSON: its status says enough.
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
