@@ -79,7 +79,14 @@ class UploadStream:
         headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")]
         answer = _Answer()
 
+        told = False
+
         async def nothing() -> Message:
+            nonlocal told
+            if told:
+                # Django listens for a disconnect beside its view, and stops listening when that has answered.
+                await asyncio.Event().wait()
+            told = True
             return {"type": "http.request", "body": b"", "more_body": False}
 
         await self.app({**scope, "headers": [*headers, (b"content-length", b"0")]}, nothing, answer.send)
