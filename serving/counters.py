@@ -17,6 +17,8 @@ PERIODS = {
     "tokens_per_month": "month",
     "money_per_month": "month",
 }
+# Periods are kept for a day beyond their end, so that late settlements find them.
+PERIOD_KEPT_MS = {"day": 2 * 86_400_000, "month": 33 * 86_400_000}
 MICROS = 1_000_000
 _PREFIX = "polygraft:limits"
 

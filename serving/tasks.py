@@ -4,6 +4,7 @@ from celery import shared_task
 
 from serving.adapters.intake import version_take_in
 from serving.events import events_forget, events_take_in
+from serving.limit_memory import limits_remember
 from serving.reconciler import reconcile
 from serving.uploads.lifecycle import uploads_expire
 from serving.usage import usage_store
@@ -25,6 +26,12 @@ def reconcile_deployments() -> None:
 def store_usage() -> None:
     """Move usage events from Redis to the database."""
     usage_store()
+
+
+@shared_task
+def remember_limits() -> None:
+    """Tell a Redis that has lost its memory what was used this day and this month."""
+    limits_remember()
 
 
 @shared_task

@@ -19,7 +19,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from serving.counters import period_bounds
+from serving.counters import PERIOD_KEPT_MS, period_bounds
 from serving.gateway.lease import Counter, Lease, LocalShare
 from serving.gateway.metrics import LIMITS_ALONE
 
@@ -31,8 +31,6 @@ _SCAN_SECONDS = 0.5
 _GIVE_BACK_SECONDS = 0.02
 _ASK_AGAIN_SECONDS = 0.05
 _ANSWER_SECONDS = 0.5
-# Periods are kept for a day beyond their end, so that late settlements find them.
-_PERIOD_KEPT_MS = {"day": 2 * 86_400_000, "month": 33 * 86_400_000}
 
 
 class Leases:
@@ -168,7 +166,7 @@ class Leases:
                 # A period remembers what was spent while Redis was away; a window will have forgotten it soon.
                 used += lease.alone.spent if lease.counter.period else 0.0
             keys += (lease.key, f"{lease.key}:slices")
-            span = -_PERIOD_KEPT_MS[lease.counter.period] if lease.counter.period else lease.counter.span * 1000
+            span = -PERIOD_KEPT_MS[lease.counter.period] if lease.counter.period else lease.counter.span * 1000
             arguments += (span, lease.limit, used, held, want, wish)
         answers = await self._ask(keys, arguments)
         for lease in due:
