@@ -43,6 +43,7 @@ class Fairness:
         self._seconds = {False: seconds, True: batch_seconds}
         self._pools: dict[int, Pool] = {}
         self._wake = asyncio.Event()
+        self._seen: tuple[EngineEntry, ...] = ()
 
     async def take(self, call: Call, engines: list[EngineEntry], wish: Wish) -> list[EngineEntry]:
         """Wait for a turn at one of these engines.
@@ -96,7 +97,9 @@ class Fairness:
                 async with asyncio.timeout(min(max(soonest - now, 0.001), RENEW_SECONDS)):
                     await self._wake.wait()
             self._wake.clear()
-            self._release_orphans()
+            if self._fleet.engines is not self._seen:
+                self._seen = self._fleet.engines
+                self._release_orphans()
             for pool in list(self._pools.values()):
                 if self._exchange.clock() >= pool.due_at:
                     await pool.agree()
@@ -147,7 +150,7 @@ class Fairness:
 
     def _release_orphans(self) -> None:
         """Let requests go that wait for engines of which none is left: they will find another, or learn why not."""
-        living = {engine.id for engine in self._fleet.engines}
+        living = {engine.id for engine in self._seen}
         for pool in self._pools.values():
             for engine in [engine for engine, slots in pool.slots.items() if engine not in living and not slots.filled]:
                 del pool.slots[engine]

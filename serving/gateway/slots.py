@@ -99,6 +99,9 @@ class Pool:
         if engine:
             slots = self.slots[engine]
             slots.filled += 1
+            if self.due_at == _NOBODY:
+                # The others must go on hearing of it for as long as it lasts.
+                self.ask_soon(RENEW_SECONDS)
             if slots.holders > 1 and slots.filled >= slots.held:
                 self.ask_soon()
 

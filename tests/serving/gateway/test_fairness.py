@@ -14,6 +14,7 @@ from deadline import wait_until
 from fake_engine import FakeEngine
 from polygraft.conf import config
 from polygraft.live import redis_client
+from serving.gateway import slots
 from serving.registry import ENGINES_KEY
 from tenants.departments import department_limit
 
@@ -211,6 +212,23 @@ def test_who_waits_for_an_engine_that_goes_gets_another_or_learns_it(
     assert first.result() in (502, 503)
     assert second.result() in (502, 503)
     assert time.monotonic() - began < 3
+
+
+def test_a_request_keeps_its_slot_for_as_long_as_it_lasts(
+    cast: Cast, engines: Engines, serve: Callable[..., Served], crowd: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(slots, "LIFE_SECONDS", 0.6)
+    engine = engines.start(slots=1, ttft=1.5)
+    here, there = serve().client(cast.secret), serve().client(cast.secret)
+    assert ask(here) == 200
+    jobs = [crowd.submit(ask, here)]
+    wait_until(lambda: engine.stats()["running"] == 1, seconds=5, what="the engine is full")
+    jobs.append(crowd.submit(ask, there))
+    while not all(job.done() for job in jobs):
+        stats = engine.stats()
+        assert stats["requests"] - stats["completed"] <= 1
+    assert {job.result() for job in jobs} == {200}
 
 
 def test_without_redis_the_slots_are_divided_and_turns_are_taken(
