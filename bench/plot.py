@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 360, 64, 170, 40, 48
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 360, 72, 170, 40, 48
 _COLOURS = ("#2f6f4f", "#c2571a", "#4263a9", "#8a6d1f")
 
 
@@ -39,10 +39,10 @@ def draw(path: Path, title: str, x_name: str, y_name: str, lines: list[Line], *,
         y = top * step / 4
         _, at = place(max(xs), y)
         parts.append(f'<path d="M{_LEFT} {at:.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{y:.3g}</text>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{_number(y)}</text>')
         x = 10 ** (low + (high - low) * step / 4) if log_x else high * step / 4
         across, _ = place(x, 0)
-        parts.append(f'<text x="{across:.1f}" y="{_HEIGHT - 28}" text-anchor="middle">{x:.3g}</text>')
+        parts.append(f'<text x="{across:.1f}" y="{_HEIGHT - 28}" text-anchor="middle">{_number(x)}</text>')
     parts.append(f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{x_name}</text>')
     parts.append(f'<text transform="translate(16 {_HEIGHT / 2}) rotate(-90)" text-anchor="middle">{y_name}</text>')
     for number, line in enumerate(lines):
@@ -59,3 +59,7 @@ def shares(name: str, values: list[float]) -> Line:
     """How large a share of values is at most so large, in percent."""
     ordered = sorted(values)
     return Line(name, [(value, 100 * (rank + 1) / len(ordered)) for rank, value in enumerate(ordered)])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
