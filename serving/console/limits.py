@@ -125,7 +125,7 @@ def _change(
 ) -> HttpResponse:
     """Ask for limits, and keep them: those of one model beside what is kept for all requests and for other models."""
     asked = request.POST if request.method == "POST" else request.GET
-    form = LimitsForm(kept, models, asked.get("model", ""), request.POST or None)
+    form = LimitsForm(kept, models, asked.get("model"), request.POST or None)
     if form.is_valid():
         try:
             save(form.merged())

@@ -21,7 +21,7 @@ class LimitsForm(forms.Form):
     They are those of all requests, or with `model` those for one model beside them.
     """
 
-    model = forms.ChoiceField(required=False, help_text="Its own limits count beside those for all requests.")
+    model = forms.ChoiceField(help_text="Its own limits count beside those for all requests.")
     requests_per_minute = _count("In any 60 seconds.")
     tokens_per_minute = _count("Of prompts and answers, in any 60 seconds.")
     concurrent_requests = _count("Under way at the same time.")
@@ -29,18 +29,20 @@ class LimitsForm(forms.Form):
     tokens_per_month = _count("From the first of the month, UTC.")
     money_per_month = forms.DecimalField(required=False, decimal_places=6)
 
-    def __init__(self, kept: dict[str, Any], models: list[str], model: str, data: Any = None) -> None:
-        """Take what is kept, the names that may be chosen, and the one that is limited: "", a name, or `ANY`."""
+    def __init__(self, kept: dict[str, Any], models: list[str], model: str | None, data: Any = None) -> None:
+        """Take what is kept, the names that may be chosen, and the one that is limited: None, a name, or `ANY`."""
         self._kept = kept
         self._own: dict[str, dict[str, Any]] = kept.get(MODELS, {})
-        shown = self._own.get(model, {}) if model else kept
-        super().__init__(data, initial={**shown, "model": "" if model == ANY else model})
+        shown = kept if model is None else self._own.get(model, {})
+        super().__init__(data, initial={**shown, "model": model})
         field = self.fields["model"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101  # for the type checker
-        field.choices = [(name, name) for name in dict.fromkeys([*models, *self._own])]
-        if not model:
+        if model is None:
             del self.fields["model"]
-        elif model != ANY:
+        elif model == ANY:
+            field.choices = [(name, name) for name in models if name not in self._own]
+        else:
+            field.choices = [(name, name) for name in dict.fromkeys([*models, *self._own])]
             field.widget = forms.HiddenInput()
         self.fields["money_per_month"].help_text = f"In {config().currency}, by the base models' prices."
 

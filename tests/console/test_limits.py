@@ -42,7 +42,10 @@ def test_the_limits_of_one_model_leave_the_others_as_they_are(cast: Cast, sign_i
     limits = {"requests_per_minute": 600, "models": {"smollm2": {"tokens_per_day": 7}}}
     department_limit(department=cast.support, limits=limits, by=None)
     client = sign_in("ada")
-    assert 'name="model"' in page(client, f"{CHANGE}?model=*")
+    dialog = page(client, f"{CHANGE}?model=*")
+    assert '<option value="support-bot"' in dialog
+    assert '<option value="smollm2"' not in dialog
+    assert 'value="7"' in page(client, f"{CHANGE}?model=smollm2")
     client.post(CHANGE, {"model": "support-bot", "tokens_per_minute": 50})
     cast.support.refresh_from_db()
     models = {"smollm2": {"tokens_per_day": 7}, "support-bot": {"tokens_per_minute": 50}}
@@ -53,8 +56,9 @@ def test_the_limits_of_one_model_leave_the_others_as_they_are(cast: Cast, sign_i
 
 
 def test_a_model_that_the_department_cannot_call_is_refused(cast: Cast, sign_in) -> None:
-    response = sign_in("ada").post(CHANGE, {"model": "legal-bot", "tokens_per_minute": 50})
-    assert response.status_code == 422
+    client = sign_in("ada")
+    for model in ("legal-bot", "", "*"):
+        assert client.post(CHANGE, {"model": model, "tokens_per_minute": 50}).status_code == 422
     cast.support.refresh_from_db()
     assert cast.support.limits == {}
 
