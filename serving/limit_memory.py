@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import structlog
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 
 from polygraft.live import redis_client
 from serving.counters import MICROS, PERIOD_KEPT_MS, PERIODS, counter_key, period_bounds
-from serving.models import BaseModel, UsageRecord
-from serving.prices import FREE, cost_of
+from serving.models import UsageRecord
 from tenants.limits import Level, levels_of
 from tenants.models import APIKey, Department, Platform
 
@@ -71,21 +70,5 @@ def _of_model(records: QuerySet[UsageRecord], model: str) -> QuerySet[UsageRecor
 
 
 def _used(kind: str, records: QuerySet[UsageRecord]) -> Decimal:
-    prices = {model.pk: model.prices for model in BaseModel.objects.all()}
-    used = Decimal(0)
-    counts = (
-        records.order_by()
-        .values("base_model")
-        .annotate(prompt=Sum("prompt_tokens"), cached=Sum("cached_tokens"), completion=Sum("completion_tokens"))
-    )
-    for row in counts:
-        if kind == "money_per_month":
-            used += MICROS * cost_of(
-                prices.get(row["base_model"], FREE),
-                prompt_tokens=row["prompt"],
-                cached_tokens=row["cached"],
-                completion_tokens=row["completion"],
-            )
-        else:
-            used += row["prompt"] + row["completion"]
-    return used
+    sums = records.order_by().aggregate(cost=Sum("cost"), tokens=Sum(F("prompt_tokens") + F("completion_tokens")))
+    return MICROS * (sums["cost"] or Decimal(0)) if kind == "money_per_month" else Decimal(sums["tokens"] or 0)

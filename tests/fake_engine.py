@@ -85,7 +85,8 @@ class _Engine:
             "prompt_tokens": 0,
             "completion_tokens": 0,
             "running": 0,
-            "most_running": 0,
+            "present": 0,  # running or waiting for a slot
+            "most_present": 0,
         }
         self.last_body: Any = None
         self.last_headers: dict[str, str] = {}
@@ -221,8 +222,14 @@ async def _respond(connection: _Connection, method: str, path: str, headers: dic
             connection.send(200, b"Success: LoRA adapter removed successfully.", "text/plain")
         case "POST", "/v1/chat/completions" | "/v1/completions":
             engine.last_headers = headers
-            async with engine.slots:
-                await _complete(connection, chat="chat" in path, body=body)
+            counters = engine.counters
+            counters["present"] += 1
+            counters["most_present"] = max(counters["most_present"], counters["present"])
+            try:
+                async with engine.slots:
+                    await _complete(connection, chat="chat" in path, body=body)
+            finally:
+                counters["present"] -= 1
         case "POST", path if path in fake_dialects.PATHS:
             engine.last_headers = headers
             _answer_other(connection, path, body)
@@ -250,7 +257,6 @@ async def _complete(connection: _Connection, *, chat: bool, body: bytes) -> None
     counters = engine.counters
     counters["requests"] += 1
     counters["running"] += 1
-    counters["most_running"] = max(counters["most_running"], counters["running"])
     try:
         wish = engine.last_body = json.loads(body)
         fault = engine.options.fail

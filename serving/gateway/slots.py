@@ -143,6 +143,9 @@ class Pool:
             arguments += (one.id, floor, served)
         for engine, slots in engines:
             arguments += (slots.size, slots.filled, self.queue.wanted(engine))
+            if slots.free < slots.holders:
+                # What is not filled may be another's by the time the answer is here.
+                slots.held = slots.filled
         filled = {engine: slots.filled for engine, slots in engines}
         answer = await self._exchange([self._key, *(f"{self._key}:{engine}" for engine, _ in engines)], arguments)
         if answer is None:

@@ -9,11 +9,9 @@ import pytest
 
 from cast import Cast
 from polygraft.live import redis_client
-from serving.base_models import base_model_reprice
 from serving.counters import used_of
 from serving.limit_memory import limits_remember
 from serving.models import UsageRecord
-from serving.prices import Prices
 from tenants.departments import department_limit, platform_limit
 from tenants.keys import key_limit
 from tenants.limits import levels_of
@@ -38,6 +36,7 @@ def record(cast: Cast, at: datetime, *, model: str = "support-bot:1", tokens: in
         status=200,
         prompt_tokens=tokens,
         completion_tokens=tokens,
+        cost=Decimal("2"),
         duration_ms=1,
     )
 
@@ -51,7 +50,6 @@ def used(key: str, limits: dict[str, object]) -> dict[str, Decimal]:
 
 
 def test_an_empty_redis_is_told_what_was_used_this_day_and_this_month(cast: Cast) -> None:
-    base_model_reprice(model=cast.base_model, prices=Prices(*[Decimal(100_000)] * 3), by=None)
     limits: dict[str, object] = {
         "tokens_per_day": 1000,
         "money_per_month": "5",
