@@ -105,7 +105,7 @@ class Dispatch:
             if way is None:
                 continue
             call.engine = engine
-            if engine.kind == EngineKind.VLLM and call.endpoint in _RANKED:
+            if call.turn is not None and engine.kind == EngineKind.VLLM and call.endpoint in _RANKED:
                 wish.body["priority"] = call.rank
             else:
                 wish.body.pop("priority", None)

@@ -65,8 +65,8 @@ def test_a_light_department_does_not_wait_behind_a_flood(
     wait_until(lambda: waiting(gateway) > 20, seconds=5, what="a queue")
     before = len(log)
     assert ask(light, log, "light") == 200
-    # Those under way come first, and as many that may have been asked since.
-    assert log.index("light") - before <= 5
+    # Those under way come first, and as many as end while the request is on its way here.
+    assert log.index("light") - before <= 10
     assert {job.result() for job in jobs} == {200}
     assert engine.stats()["completed"] == 31
 
@@ -82,7 +82,8 @@ def test_a_light_department_in_another_process_does_not_wait_behind_a_flood_eith
     wait_until(lambda: waiting(here) > 30, seconds=5, what="a queue")
     before = len(log)
     assert ask(light, log, "light") == 200
-    assert log.index("light") - before <= 6
+    # Behind the flood it would be the last of 41; gateways hear of each other within some milliseconds.
+    assert log.index("light") - before <= 15
     assert {job.result() for job in jobs} == {200}
 
 
