@@ -230,3 +230,17 @@ def test_a_process_that_was_thought_dead_is_not_charged_twice() -> None:
         assert admitted == 10 - held - 1
 
     asyncio.run(run())
+
+
+def test_a_process_that_stalled_has_lost_what_it_had_not_handed_out() -> None:
+    async def run() -> None:
+        redis_client().flushall()
+        clock = Clock()
+        stalled, other = (Process(clock, Limits(concurrent_requests=6)) for _ in range(2))
+        assert await stalled.ask(2)
+        assert stalled.spare > 0
+        clock.now += LIFE_SECONDS + 1
+        assert [await other.ask(2) for _ in range(6)] == [True] * 6
+        assert not await stalled.ask(2)
+
+    asyncio.run(run())
