@@ -49,7 +49,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that matches `pattern` as a whole; `example` shows one."""
+    """A text that matches `pattern` as a whole; `example` shows one. Of several words in `flag` the last takes it."""
 
     flag: str
     pattern: str
@@ -64,7 +64,7 @@ class Text:
 
     def words(self, value: object) -> list[str]:
         """The option on a command line."""
-        return [self.flag, str(value)]
+        return [*self.flag.split(), str(value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,6 @@ _VLLM_FLAGS = frozenset(
         "--disable-cascade-attn",
         "--disable-custom-all-reduce",
         "--disable-sliding-window",
-        "--enable-auto-tool-choice",
         "--enable-chunked-prefill",
         "--enable-expert-parallel",
         "--kv-cache-memory-bytes",
@@ -134,13 +133,12 @@ _VLLM_FLAGS = frozenset(
         "--no-enable-chunked-prefill",
         "--num-gpu-blocks-override",
         "--pipeline-parallel-size",
-        "--reasoning-parser",
         "--seed",
         "--tokenizer-mode",
-        "--tool-call-parser",
     }
 )
 _CACHE_TYPE = r"f32|f16|bf16|q8_0|q5_1|q5_0|q4_1|q4_0"
+_PARSER = r"[a-z0-9_]{1,40}"
 _DECIMAL = r"\d{1,12}(\.\d{1,9})?"
 
 OPTIONS: dict[EngineKind, dict[str, Option]] = {
@@ -172,6 +170,10 @@ OPTIONS: dict[EngineKind, dict[str, Option]] = {
         "lora_dtype": Text("--lora-dtype", "auto|float16|bfloat16", "auto or bfloat16", "type of adapters' weights"),
         "fully_sharded_loras": Switch("--fully-sharded-loras", "share adapters' weights out over all GPUs"),
         "tensor_parallel_size": Number("--tensor-parallel-size", 1, "GPUs that share the model"),
+        "tool_call_parser": Text(
+            "--enable-auto-tool-choice --tool-call-parser", _PARSER, "hermes", "how the model writes calls of tools"
+        ),
+        "reasoning_parser": Text("--reasoning-parser", _PARSER, "qwen3", "how the model sets its thoughts apart"),
         "gpu_memory_utilization": Text(
             "--gpu-memory-utilization", r"0\.\d{1,3}|1(\.0)?", "0.9", "share of each GPU's memory that it may use"
         ),

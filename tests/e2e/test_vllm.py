@@ -15,6 +15,8 @@ from serving.capacity.hugging_face import shape_from_folder
 from serving.capacity.parts import GIB, vllm_kv_bytes
 from serving.engines.kinds import EngineKind
 
+from .dialects import SCENARIOS, Department
+
 pytestmark = pytest.mark.e2e
 
 BASE = "smollm2-vllm"
@@ -32,7 +34,13 @@ def deployment(platform: Platform) -> Iterator[int]:
     wished = {
         "base_model": BASE,
         "engine_kind": "vllm",
-        "options": {"max_model_len": 2048, "max_num_seqs": 16, "max_loras": 2, "max_cpu_loras": 4},
+        "options": {
+            "max_model_len": 2048,
+            "max_num_seqs": 16,
+            "max_loras": 2,
+            "max_cpu_loras": 4,
+            "tool_call_parser": "hermes",
+        },
     }
     deployment = platform.api("POST", "deployments", json=wished).json()["id"]
     for department, adapter in DEMO.items():
@@ -110,3 +118,11 @@ def test_an_adapter_is_loaded_while_another_streams(platform: Platform, adapter_
     late = wait_until(lambda: ask(client, "late"), seconds=30, what="the late adapter answers")
     assert VOICES["support"] in late
     assert [chunk.choices[0].finish_reason for chunk in stream if chunk.choices][-1] == "length"
+
+
+@pytest.mark.usefixtures("deployment")
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_official_clients_and_coding_assistants_are_answered(
+    platform: Platform, scenario: Callable[[Department], None]
+) -> None:
+    scenario(Department(platform, "support", "voice", VOICES["support"], "vllm"))

@@ -16,6 +16,8 @@ from serving.engines.process import EngineProcess, free_port, new_secret, start_
 _SERVER = "vllm.entrypoints.openai.api_server"
 # Adapters are loaded by name over HTTP; nothing is fetched from a hub, and nobody is told about it.
 _ENVIRONMENT = {
+    # Hosts that the gateway allows media from must not lead elsewhere.
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -57,7 +59,7 @@ class VllmDriver:
             # Gateways say who is next; without this vLLM refuses to hear it.
             *("--scheduling-policy", "priority"),
             "--enable-lora",
-            *("--enable-force-include-usage", "--disable-fastapi-docs"),
+            *("--enable-force-include-usage", "--enable-prompt-tokens-details", "--disable-fastapi-docs"),
             *("--shutdown-timeout", str(_DRAIN_SECONDS)),
             *option_flags(self.kind, _DEFAULTS | {"max_lora_rank": _max_rank()} | spec.options),
         ]

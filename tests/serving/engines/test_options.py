@@ -55,3 +55,9 @@ def test_a_value_that_the_engine_would_stumble_over_is_refused_by_name(name: str
 
 def test_a_switch_that_is_off_says_nothing() -> None:
     assert option_flags(EngineKind.LLAMACPP, {"mlock": False, "threads": 2}) == ["--threads", "2"]
+
+
+def test_a_parser_of_tool_calls_turns_tools_on() -> None:
+    flags = option_flags(EngineKind.VLLM, {"tool_call_parser": "hermes"})
+    assert flags == ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+    assert option_problems(EngineKind.VLLM, {"tool_call_parser": "../x.py"})
