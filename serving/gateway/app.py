@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from polygraft.asgi_types import Receive, Scope, Send
-from serving.gateway import auth
+from serving.gateway import auth, document
 from serving.gateway.body import parse_wish, read_body
 from serving.gateway.call import Call, ClientLeft
 from serving.gateway.departure import Departure
@@ -57,6 +57,15 @@ async def _show_model(parts: Parts, call: Call, grant: auth.Grant) -> None:
     call.outcome = "finished"
 
 
+async def _show_document(call: Call) -> None:
+    """Anybody may read how the endpoints are called."""
+    call.endpoint = document.PATH
+    if call.scope["method"] != "GET":
+        raise MethodNotAllowed(call.scope["method"], document.PATH, "GET")
+    await send_json(call, 200, document.document())
+    call.outcome = "finished"
+
+
 ENDPOINTS = {
     **{path: Endpoint("POST", auth.Scope.INFERENCE, _complete) for path in INFERENCE},
     "/v1/models": Endpoint("GET", auth.Scope.MODELS, _list_models),
@@ -79,6 +88,9 @@ def _find_endpoint(call: Call) -> Endpoint:
 
 async def _answer(parts: Parts, call: Call) -> None:
     try:
+        if call.path == document.PATH:
+            await _show_document(call)
+            return
         endpoint = _find_endpoint(call)
         grant = await parts.authentication.admit(call, endpoint.scope)
         parts.accounts.admit(call)
