@@ -32,7 +32,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         # Nothing here speaks it; closed before it is accepted, it is refused with 403.
         await send({"type": "websocket.close"})
     # `/tokenize` lies outside of /v1, as vLLM has it.
-    elif scope["type"] == "lifespan" or scope.get("path", "").startswith(("/v1/", "/tokenize")):
+    elif scope["type"] == "lifespan" or (path := scope.get("path", "")).startswith("/v1/") or path == "/tokenize":
         await gateway(scope, receive, send)
     else:
         await console(scope, receive, send)

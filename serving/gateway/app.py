@@ -19,6 +19,7 @@ from serving.gateway.departure import Departure
 from serving.gateway.errors import GatewayError, InternalError, MethodNotAllowed, UnknownEndpoint
 from serving.gateway.parts import Parts
 from serving.gateway.reply import send_error, send_json
+from serving.gateway.translate.messages_models import anthropic_model, anthropic_models
 from serving.gateway.ways import INFERENCE
 
 log = structlog.get_logger(__name__)
@@ -47,13 +48,14 @@ async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
 
 async def _list_models(parts: Parts, call: Call, grant: auth.Grant) -> None:
     models = await parts.catalogue.list_models(grant)
-    await send_json(call, 200, orjson.dumps({"object": "list", "data": models}))
+    listed = anthropic_models(models) if call.for_anthropic else {"object": "list", "data": models}
+    await send_json(call, 200, orjson.dumps(listed))
     call.outcome = "finished"
 
 
 async def _show_model(parts: Parts, call: Call, grant: auth.Grant) -> None:
     model = await parts.catalogue.find_model(grant, call.path.removeprefix(_ONE_MODEL))
-    await send_json(call, 200, orjson.dumps(model))
+    await send_json(call, 200, orjson.dumps(anthropic_model(model) if call.for_anthropic else model))
     call.outcome = "finished"
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from serving.gateway.streams import Stream
     from serving.registry import EngineEntry
 
+_ANTHROPIC = "/v1/messages"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 # Together with a point and our own 24 characters this fits the 64 of a usage record's id.
 _CALLERS_SHARE_OF_THE_ID = 36
@@ -121,6 +122,13 @@ class Call:
     def end(self) -> None:
         """The account is complete."""
         self.duration = time.perf_counter() - self.started
+
+    @property
+    def for_anthropic(self) -> bool:
+        """Whether the client expects what Anthropic would answer."""
+        return self.path.startswith(_ANTHROPIC) or any(
+            name == b"anthropic-version" for name, _ in self.scope["headers"]
+        )
 
     @property
     def first_token_ms(self) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 from serving.gateway.errors import InvalidValue
 
 # The fields that hold content, by endpoint or dialect.
-_FIELDS = frozenset(
+CONTENT_FIELDS = frozenset(
     {
         *("messages", "input", "system", "query", "documents"),
         *("queries", "items", "data_1", "data_2", "text_1", "text_2"),
@@ -31,20 +31,20 @@ class Media:
     def __init__(self, hosts: Iterable[str]) -> None:
         self._hosts = frozenset(host.lower() for host in hosts)
 
-    def check(self, body: dict[str, Any]) -> None:
-        """Look at all content of a body.
+    def check(self, field: str, value: Any) -> None:
+        """Look at the content in a field of a body.
 
         Raises:
             InvalidValue: it refers to media that is not allowed.
         """
-        for field in _FIELDS & body.keys():
-            value = body[field]
-            if isinstance(value, list):
-                # Most conversations are words only.
-                if not all(isinstance(one, dict) and isinstance(one.get("content"), str) for one in value):
+        if isinstance(value, list):
+            # Most conversations are words only.
+            for one in value:
+                if not isinstance(one, str) and not (isinstance(one, dict) and isinstance(one.get("content"), str)):
                     self._check_content(value, field)
-            elif isinstance(value, dict):
-                self._check_content([value], field)
+                    return
+        elif isinstance(value, dict):
+            self._check_content([value], field)
 
     def _check_content(self, content: list[Any], field: str) -> None:
         # A stack and not recursion: JSON may be nested deeper than Python calls.

@@ -16,11 +16,11 @@ capped     CAPS                  numbers: one request must not be thousands
 What only Anthropic's Messages and OpenAI's Responses have is in `messages_policy` and `responses_policy`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from serving.gateway.errors import InvalidValue
-from serving.gateway.media import Media
+from serving.gateway.media import CONTENT_FIELDS, Media
 from serving.gateway.messages_policy import apply_messages_policy
 from serving.gateway.responses_policy import apply_responses_policy
 
@@ -61,7 +61,6 @@ MAX_STOP_LENGTH = 256
 _STOPS = frozenset({"stop", "stop_sequences"})
 # The field that says how long an answer may get, for those endpoints that go on to the end of the context without it.
 _LENGTH = {"/v1/chat/completions": "max_tokens", "/v1/responses": "max_output_tokens"}
-_SPECIAL = DROPPED | REFUSED | CAPS.keys() | TOKEN_FIELDS | MAX_ITEMS.keys() | {"chat_template_kwargs", "prompt"}
 _OWN = {
     "/v1/messages": apply_messages_policy,
     "/v1/messages/count_tokens": apply_messages_policy,
@@ -80,6 +79,18 @@ class Policy:
     def __init__(self, *, max_output_tokens: int | None, media_hosts: Iterable[str]) -> None:
         self._most_tokens = max_output_tokens
         self._media = Media(media_hosts)
+        # Field → what looks at its value. One look-up for each field, since every request comes by here.
+        self._checks: dict[str, Callable[[str, Any], None]] = {
+            **dict.fromkeys(REFUSED, _refuse),
+            **dict.fromkeys(CAPS, _check_cap),
+            **dict.fromkeys(TOKEN_FIELDS, self._check_tokens),
+            **dict.fromkeys(MAX_ITEMS, _check_items),
+            **dict.fromkeys(_STOPS, _check_stops),
+            **dict.fromkeys(CONTENT_FIELDS, self._check_content),
+            "chat_template_kwargs": _check_template_switches,
+            "prompt": _check_prompts,
+        }
+        self._special = DROPPED | self._checks.keys()
 
     def apply(self, endpoint: str, body: dict[str, Any]) -> None:
         """Bring a body in line with the table, in place; the fields that are replaced are left to who replaces them.
@@ -87,25 +98,13 @@ class Policy:
         Raises:
             InvalidValue: a field is refused or over its cap.
         """
-        for field in _SPECIAL & body.keys():
-            value = body[field]
-            if field in DROPPED:
+        checks = self._checks
+        for field in self._special & body.keys():
+            check = checks.get(field)
+            if check is None:
                 del body[field]
-            elif value is None:
-                continue
-            elif field in REFUSED:
-                raise InvalidValue(f"'{field}' is not supported on this platform. Leave it out.", param=field)
-            elif field in CAPS:
-                _check_cap(field, value)
-            elif field in TOKEN_FIELDS:
-                self._check_tokens(field, value)
-            elif field == "chat_template_kwargs":
-                _check_template_switches(value)
-            elif field == "prompt":
-                _check_prompts(value)
-            else:
-                _check_items(field, value)
-        self._media.check(body)
+            elif (value := body[field]) is not None:
+                check(field, value)
         if self._most_tokens is not None:
             self._limit_silent(endpoint, body)
         if (apply := _OWN.get(endpoint)) is not None:
@@ -119,10 +118,19 @@ class Policy:
                 f"'{field}' is {value}; at most {self._most_tokens} are allowed on this platform.", param=field
             )
 
+    def _check_content(self, field: str, value: Any) -> None:
+        if field in MAX_ITEMS:
+            _check_items(field, value)
+        self._media.check(field, value)
+
     def _limit_silent(self, endpoint: str, body: dict[str, Any]) -> None:
         field = _LENGTH.get(endpoint)
         if field is not None and all(body.get(one) is None for one in TOKEN_FIELDS - {"min_tokens"}):
             body[field] = self._most_tokens
+
+
+def _refuse(field: str, _: object) -> None:
+    raise InvalidValue(f"'{field}' is not supported on this platform. Leave it out.", param=field)
 
 
 def _check_cap(field: str, value: object) -> None:
@@ -135,30 +143,28 @@ def _check_cap(field: str, value: object) -> None:
 
 def _check_items(field: str, value: Any) -> None:
     if not isinstance(value, list | dict):
-        if field in _STOPS:
-            _check_stops(field, [value])
         return
     most = MAX_ITEMS[field]
     # A list of tokens is one input.
     if len(value) > most and not (field == "input" and isinstance(value, list) and isinstance(value[0], int)):
         raise InvalidValue(f"'{field}' has {len(value)} items; at most {most} are allowed.", param=field)
-    if field in _STOPS:
-        _check_stops(field, value)
 
 
-def _check_stops(field: str, stops: Iterable[object]) -> None:
-    if any(not isinstance(stop, str) or len(stop) > MAX_STOP_LENGTH for stop in stops):
-        raise InvalidValue(f"'{field}' takes strings of at most {MAX_STOP_LENGTH} characters.", param=field)
+def _check_stops(field: str, value: object) -> None:
+    _check_items(field, value)
+    for stop in value if isinstance(value, list) else [value]:
+        if not isinstance(stop, str) or len(stop) > MAX_STOP_LENGTH:
+            raise InvalidValue(f"'{field}' takes strings of at most {MAX_STOP_LENGTH} characters.", param=field)
 
 
-def _check_prompts(prompt: object) -> None:
+def _check_prompts(_: str, prompt: object) -> None:
     if isinstance(prompt, list) and len(prompt) > MAX_PROMPTS and not isinstance(prompt[0], int):
         raise InvalidValue(
             f"'prompt' has {len(prompt)} prompts; at most {MAX_PROMPTS} go into one request.", param="prompt"
         )
 
 
-def _check_template_switches(value: object) -> None:
+def _check_template_switches(_: str, value: object) -> None:
     if not isinstance(value, dict):
         raise InvalidValue("'chat_template_kwargs' must be an object.", param="chat_template_kwargs")
     for name, switch in value.items():

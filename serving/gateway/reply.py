@@ -10,7 +10,6 @@ from serving.gateway.translate.failures import anthropic_status, failed_message
 
 Headers = list[tuple[bytes, bytes]]
 
-_ANTHROPIC = "/v1/messages"
 _JSON = (b"content-type", b"application/json")
 _STREAM: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -30,7 +29,7 @@ async def send_error(call: Call, error: GatewayError) -> None:
     """Send an error in the shape of the endpoint's dialect; if a stream has begun already, as its last event."""
     if call.stream is not None and call.response_started:
         await end_stream(call, call.stream.failure(error))
-    elif call.path.startswith(_ANTHROPIC):
+    elif call.for_anthropic:
         body = orjson.dumps(failed_message(error) | {"request_id": call.request_id.decode()})
         await send_json(call, anthropic_status(error), body, error.headers())
     else:

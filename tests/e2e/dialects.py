@@ -99,7 +99,7 @@ def a_message_calls_a_tool(department: Department) -> None:
 
 
 def a_response_calls_a_function(department: Department) -> None:
-    wish = department.response(tools=[FUNCTION], tool_choice="required")
+    wish = department.response(tools=[FUNCTION], tool_choice="required", parallel_tool_calls=False)
     whole = department.openai.responses.create(**wish)  # type: ignore[call-overload]
     with department.openai.responses.stream(**wish) as stream:  # type: ignore[call-overload]
         streamed = stream.get_final_response()

@@ -273,3 +273,13 @@ def test_a_response_whose_stream_breaks_ends_as_failed(cast: Cast, engines: Engi
     assert last.response.error is not None
     assert last.response.error.code == "engine_failed"
     assert "lora-" not in last.to_json()
+
+
+def test_anthropics_client_lists_and_finds_models(cast: Cast, serve: Serve) -> None:
+    with claude(serve().client(cast.secret), cast.secret) as client:
+        listed = {model.id: model for model in client.models.list()}
+        assert set(listed) == {"support-bot", "smollm2"}
+        assert listed["support-bot"].created_at.tzinfo is not None
+        assert client.models.retrieve("support-bot:2").type == "model"
+        with pytest.raises(anthropic.NotFoundError):
+            client.models.retrieve("contracts")
