@@ -1,6 +1,7 @@
 """Has one engine after another try to answer a request until one does, and waits for engines that are on their way."""
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 
@@ -39,10 +40,10 @@ from serving.wake import wake
 log = structlog.get_logger(__name__)
 
 # Statuses with which an engine says "not me, not now": another engine may do better.
-_PASSED = {404: "not_loaded", 429: "overloaded", 503: "overloaded"}
 _NOT_SERVED = "not_served"
-# Without these words a 404 is about the path.
-_MODEL_UNKNOWN = b"does not exist"
+_PASSED = {404: "not_loaded", 429: "overloaded", 501: _NOT_SERVED, 503: "overloaded"}
+# How engines say that they have nothing at a path: their model is not made for what is done there.
+_NO_SUCH_PATH = re.compile(rb'"(?:detail|message)": ?"Not Found"')
 # Endpoints at which vLLM can be told who is next.
 _RANKED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 _REDIS_SECONDS = 1.0
@@ -134,7 +135,7 @@ class Dispatch:
                 passed = _PASSED.get(status, "failed")
                 if passed == "failed":
                     self._failed(call, engine, f"status {status}")
-                elif way.pools and status == 404 and _MODEL_UNKNOWN not in await read_all(connection):
+                elif status == 404 and _NO_SUCH_PATH.search(await read_all(connection)):
                     passed = _NOT_SERVED
                 elif passed == "not_loaded":
                     fleet.lost(engine, target.engine_model)

@@ -51,7 +51,6 @@ class Way:
         stream: the same for a stream.
         computes: whether the engine runs the model, so that prefix caches must be kept apart.
         counts_on_request: whether streams tell usage only when asked to.
-        pools: whether only models that are made for it do this; with others an engine has nothing at its path.
     """
 
     path: str
@@ -60,7 +59,6 @@ class Way:
     stream: Callable[[Body, Names, bool], Stream]
     computes: bool = True
     counts_on_request: bool = False
-    pools: bool = False
 
 
 def way_to(endpoint: str, kind: str) -> Way | None:
@@ -99,7 +97,7 @@ def _completions_stream(_: Body, names: Names, show_usage: bool) -> Stream:
     return Events(engine_model=names.engine, asked=names.asked, show_usage=show_usage)
 
 
-def _plain(path: str, *, streams: bool = False, computes: bool = True, pools: bool = False) -> Way:
+def _plain(path: str, *, streams: bool = False, computes: bool = True) -> Way:
     return Way(
         path,
         _as_it_is,
@@ -107,16 +105,15 @@ def _plain(path: str, *, streams: bool = False, computes: bool = True, pools: bo
         _completions_stream,
         computes=computes,
         counts_on_request=streams,
-        pools=pools,
     )
 
 
 _NATIVE = {
     _CHAT: _plain(_CHAT, streams=True),
     "/v1/completions": _plain("/v1/completions", streams=True),
-    "/v1/embeddings": _plain("/v1/embeddings", pools=True),
-    "/v1/rerank": _plain("/v1/rerank", pools=True),
-    "/v1/score": _plain("/v1/score", pools=True),
+    "/v1/embeddings": _plain("/v1/embeddings"),
+    "/v1/rerank": _plain("/v1/rerank"),
+    "/v1/score": _plain("/v1/score"),
     "/tokenize": _plain("/tokenize", computes=False),
     "/v1/messages": Way(
         "/v1/messages",

@@ -1,5 +1,6 @@
 """A chat completion as the answer to a request for OpenAI's Responses."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -40,7 +41,7 @@ def response_of_chat(completion: Body, request: Body, model: str) -> Body:
         output.append(reasoning_item(f"rs_{identity}", thought))
     calls = message.get("tool_calls") or []
     if (text := message.get("content")) or not calls:
-        output.append(message_item(f"msg_{identity}", text or ""))
+        output.append(message_item(f"msg_{identity}", text or "", logprobs_of(choice)))
     custom = custom_names(request.get("tools"))
     for call in calls:
         function = call["function"]
@@ -87,20 +88,26 @@ def closing(finish: object, output: list[Body], usage: Body) -> Body:
     }
 
 
-def message_item(identity: str, text: str) -> Body:
+def logprobs_of(choice: Body) -> list[Body]:
+    """What a choice tells of its tokens' probabilities, which both dialects write alike."""
+    logprobs = choice.get("logprobs")
+    return (logprobs.get("content") or []) if isinstance(logprobs, dict) else []
+
+
+def message_item(identity: str, text: str, logprobs: Sequence[Body] = ()) -> Body:
     """A message of one text."""
     return {
         "id": identity,
         "type": "message",
         "role": "assistant",
         "status": "completed",
-        "content": [text_part(text)],
+        "content": [text_part(text, logprobs)],
     }
 
 
-def text_part(text: str) -> Body:
+def text_part(text: str, logprobs: Sequence[Body] = ()) -> Body:
     """A message's text."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
 
 
 def reasoning_item(identity: str, text: str) -> Body:

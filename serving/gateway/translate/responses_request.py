@@ -33,6 +33,9 @@ def chat_of_responses(body: Body) -> Body:
             chat["tool_choice"] = chat_tool_choice(body["tool_choice"])
         if body.get("parallel_tool_calls") is False:
             chat["parallel_tool_calls"] = False
+    # The policy leaves nothing else in it.
+    if body.get("include"):
+        chat |= {"logprobs": True, "top_logprobs": body.get("top_logprobs") or 0}
     if (form := _response_format(body.get("text"))) is not None:
         chat["response_format"] = form
     return chat

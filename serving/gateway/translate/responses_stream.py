@@ -1,5 +1,6 @@
 """The chunks of a streamed chat completion as the events of OpenAI's Responses."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from serving.gateway.errors import GatewayError
@@ -9,6 +10,7 @@ from serving.gateway.translate.responses_answer import (
     closing,
     empty_response,
     free_text,
+    logprobs_of,
     message_item,
     reasoning_item,
     short_id,
@@ -32,6 +34,7 @@ class ResponsesStream:
         self._open: str | int | None = None  # "message", "reasoning", or the index of a tool's call
         self._item: Body = {}
         self._text: list[str] = []
+        self._logprobs: list[Body] = []
         self._output: list[Body] = []
         self._finish: object = None
         self._usage: Body = {}
@@ -46,7 +49,7 @@ class ResponsesStream:
             if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                 events += self._piece("reasoning", thought)
             if text := delta.get("content"):
-                events += self._piece("message", text)
+                events += self._piece("message", text, logprobs_of(choice))
             for call in delta.get("tool_calls") or ():
                 events += self._call(call)
             self._finish = choice.get("finish_reason") or self._finish
@@ -74,11 +77,12 @@ class ResponsesStream:
             self._event("response.in_progress", response=self._response),
         ]
 
-    def _piece(self, kind: str, text: str) -> list[Body]:
+    def _piece(self, kind: str, text: str, logprobs: Sequence[Body] = ()) -> list[Body]:
         events = [] if self._open == kind else self._start_text(kind)
         self._text.append(text)
+        self._logprobs += logprobs
         if kind == "message":
-            events.append(self._part_event("response.output_text.delta", delta=text, logprobs=[]))
+            events.append(self._part_event("response.output_text.delta", delta=text, logprobs=list(logprobs)))
         else:
             events.append(self._part_event("response.reasoning_text.delta", delta=text))
         return events
@@ -106,7 +110,7 @@ class ResponsesStream:
 
     def _start(self, what: str | int, item: Body) -> list[Body]:
         events = self._close()
-        self._open, self._item, self._text = what, item, []
+        self._open, self._item, self._text, self._logprobs = what, item, [], []
         return [*events, self._event("response.output_item.added", output_index=len(self._output), item=item)]
 
     def _close(self) -> list[Body]:
@@ -114,10 +118,10 @@ class ResponsesStream:
             return []
         text, identity = "".join(self._text), self._item["id"]
         if self._open == "message":
-            done = message_item(identity, text)
+            done = message_item(identity, text, self._logprobs)
             events = [
-                self._part_event("response.output_text.done", text=text, logprobs=[]),
-                self._part_event("response.content_part.done", part=text_part(text)),
+                self._part_event("response.output_text.done", text=text, logprobs=self._logprobs),
+                self._part_event("response.content_part.done", part=text_part(text, self._logprobs)),
             ]
         elif self._open == "reasoning":
             done = reasoning_item(identity, text)

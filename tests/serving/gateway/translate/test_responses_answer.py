@@ -149,3 +149,14 @@ def test_a_failure_ends_the_response_that_has_begun() -> None:
     assert event["response"]["id"] == "resp_7"
     assert event["response"]["error"] == {"code": "engine_failed", "message": "It broke."}
     assert event["sequence_number"] == len(begun)
+
+
+def test_the_probabilities_of_tokens_are_told_whole_and_streamed() -> None:
+    told = [{"token": "Bl", "bytes": [66, 108], "logprob": -0.5, "top_logprobs": []}]
+    whole = completion({"content": "Bl"})
+    whole["choices"][0]["logprobs"] = {"content": told}
+    answer = response_of_chat(whole, {}, "bot")
+    assert Response.model_validate(answer).output[0].content[0].logprobs[0].logprob == -0.5  # type: ignore[union-attr,index]
+    events = feed({}, chunk({"content": "Bl"}, logprobs={"content": told}), chunk(finish_reason="stop"))
+    assert [event["logprobs"] for event in events if "logprobs" in event] == [told, told]
+    assert events[-1]["response"]["output"][0]["content"][0]["logprobs"] == told

@@ -177,3 +177,9 @@ def test_what_is_malformed_is_refused_by_its_name(fields: dict[str, Any], param:
     with pytest.raises(InvalidValue) as refusal:
         chat(**fields)
     assert refusal.value.param == param
+
+
+def test_the_probabilities_of_tokens_are_asked_for() -> None:
+    body = chat(include=["message.output_text.logprobs"], top_logprobs=3)
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 3)
+    assert "top_logprobs" not in chat(top_logprobs=3)
