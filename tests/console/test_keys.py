@@ -27,8 +27,8 @@ def test_a_new_key_is_shown_with_programs_that_use_it(cast: Cast, sign_in) -> No
     grant = grant_resolve(secret)
     assert grant is not None
     assert grant.department == "support"
-    # Three programs besides the secret itself, each complete with key, address and a model that exists.
-    assert html.count(secret) == 4
+    # Five programs besides the secret itself, each complete with key, address and a model that exists.
+    assert html.count(secret) == 6
     assert html.count("http://127.0.0.1:8000/v1") == 3
     assert html.count("support-bot") >= 3
 
