@@ -284,3 +284,34 @@ def test_anthropics_client_lists_and_finds_models(cast: Cast, serve: Serve) -> N
         assert client.models.retrieve("support-bot:2").type == "model"
         with pytest.raises(anthropic.NotFoundError):
             client.models.retrieve("contracts")
+
+
+@pytest.mark.parametrize("path", [MESSAGES, RESPONSES])
+def test_a_translated_stream_in_pieces_of_a_few_bytes_is_put_together(
+    cast: Cast, engines: Engines, serve: Serve, path: str
+) -> None:
+    engines.start(Fault.SLOW)
+    body = message(stream=True) if path == MESSAGES else {"model": "support-bot", "input": "hello", "stream": True}
+    text = serve().client(cast.secret).post(path, json=body).text
+    pieces = re.findall(r'_delta","text":"([^"]*)"' if path == MESSAGES else r'"delta":"([^"]*)"', text)
+    assert "".join(pieces) == ("where is my parcel " * 2 if path == MESSAGES else "hello " * 8)
+
+
+@pytest.mark.parametrize("path", [MESSAGES, RESPONSES])
+@pytest.mark.parametrize("fault", [Fault.MID_STREAM, Fault.CUT_SHORT])
+def test_a_translated_stream_that_ends_early_is_never_called_complete(
+    cast: Cast, engines: Engines, serve: Serve, path: str, fault: Fault
+) -> None:
+    engines.start(fault)
+    body = message(stream=True) if path == MESSAGES else {"model": "support-bot", "input": "hello", "stream": True}
+    text = serve().client(cast.secret).post(path, json=body).text
+    names = re.findall(r"^event: (\S+)$", text, re.MULTILINE)
+    assert names[-1] == ("error" if path == MESSAGES else "response.failed")
+    assert not {"message_stop", "response.completed"} & set(names)
+    assert one_usage_record()["outcome"] == "failed"
+
+
+def test_an_answer_that_is_nonsense_is_the_engines_failure(cast: Cast, engines: Engines, serve: Serve) -> None:
+    engines.start(Fault.GARBAGE)
+    answer = serve().client(cast.secret).post(MESSAGES, json=message())
+    assert (answer.status_code, answer.json()["error"]["type"]) == (502, "api_error")
