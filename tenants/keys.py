@@ -18,7 +18,7 @@ from tenants.models import APIKey, Department, User
 class Scope(StrEnum):
     """What a key may be limited to."""
 
-    INFERENCE = "inference"  # chat and text completions
+    INFERENCE = "inference"  # whatever a model answers
     MODELS = "models"  # listing the models
 
 
