@@ -71,7 +71,7 @@ def plan_as_json(found: Plan) -> dict[str, Any]:
     """A plan as the management API tells it; sizes are in bytes."""
     return {
         "model": found.model,
-        "engine": found.choice.value,
+        "engine_kind": found.choice.value,
         "reasons": list(found.reasons),
         "remarks": list(found.remarks),
         "engines": {kind.value: _estimate_as_json(one) for kind, one in found.estimates.items()},

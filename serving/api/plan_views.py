@@ -29,7 +29,7 @@ class PlanRequestSerializer(serializers.Serializer[Any]):
     rank = serializers.IntegerField(min_value=1, max_value=512, default=16)
     quantisation = serializers.ChoiceField(choices=list(QUANTISATIONS), required=False, default="")
     kv_bits = serializers.ChoiceField(choices=[8, 16], default=16)
-    engine = serializers.ChoiceField(choices=[kind.value for kind in EngineKind], required=False)
+    engine_kind = serializers.ChoiceField(choices=[kind.value for kind in EngineKind], required=False)
     gpu = serializers.ChoiceField(choices=[NO_GPU, *(gpu.name for gpu in GPUS)], required=False, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class PlanSerializer(serializers.Serializer[Any]):
     """Which engine to choose and why, and what each would need."""
 
     model = serializers.CharField()
-    engine = serializers.CharField()
+    engine_kind = serializers.CharField()
     reasons = serializers.ListField(child=serializers.CharField())
     remarks = serializers.ListField(child=serializers.CharField())
     engines = serializers.DictField(child=EstimateSerializer())
@@ -104,9 +104,9 @@ class PlanView(PlatformView):
         asked = PlanRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         fields = asked.validated_data
-        choices = {"engine": EngineKind(fields["engine"]) if "engine" in fields else None, "gpu": fields["gpu"]}
+        kind = EngineKind(fields["engine_kind"]) if "engine_kind" in fields else None
         if "base_model" in fields:
-            found = plan_base_model(fields["base_model"], asked.wish(), **choices)
+            found = plan_base_model(fields["base_model"], asked.wish(), engine=kind, gpu=fields["gpu"])
         else:
-            found = plan_config(fields["config"], asked.wish(), **choices)
+            found = plan_config(fields["config"], asked.wish(), engine=kind, gpu=fields["gpu"])
         return Response(plan_as_json(found))

@@ -15,13 +15,13 @@ from serving.api.serializers import (
     BaseModelAdminSerializer,
     BaseModelPricesSerializer,
     BaseModelSerializer,
-    DeploymentScaleSerializer,
+    DeploymentChangeSerializer,
     DeploymentSerializer,
     EngineSerializer,
     NodeSerializer,
 )
 from serving.base_models import base_model_create, base_model_reprice
-from serving.deployments import deployment_create, deployment_delete, deployment_scale
+from serving.deployments import deployment_change, deployment_create, deployment_delete
 from serving.engines.kinds import EngineKind
 from serving.models import BaseModel, Deployment, Engine, Node
 from serving.registry import living_engines, living_nodes
@@ -105,13 +105,13 @@ class DeploymentDetail(PlatformView):
         """Read a deployment."""
         return Response(DeploymentSerializer(get_object_or_404(Deployment, pk=pk)).data)
 
-    @extend_schema(request=DeploymentScaleSerializer, responses=DeploymentSerializer)
+    @extend_schema(request=DeploymentChangeSerializer(partial=True), responses=DeploymentSerializer)
     def patch(self, request: Request, pk: int) -> Response:
-        """Change how many engines there should be; engines too many are drained."""
-        data = DeploymentScaleSerializer(data=request.data)
+        """Change what is wished for: engines start, drain or get successors."""
+        deployment = get_object_or_404(Deployment.objects.select_related("base_model"), pk=pk)
+        data = DeploymentChangeSerializer(deployment, data=request.data, partial=True)
         data.is_valid(raise_exception=True)
-        deployment = get_object_or_404(Deployment, pk=pk)
-        deployment_scale(deployment=deployment, replicas=data.validated_data["replicas"], by=self.person)
+        deployment_change(deployment=deployment, by=self.person, **data.validated_data)
         return Response(DeploymentSerializer(deployment).data)
 
     @extend_schema(responses={204: None})

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from serving.deployments import WISHES
 from serving.engines.kinds import EngineKind
 from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, PlatformEvent, Upload
 from serving.prices import Prices
@@ -156,23 +157,62 @@ class RolloutSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError("Version numbers are whole numbers, such as 3.") from None
 
 
+class PinnedField(serializers.ListField):
+    """Adapters that stay on a deployment's engines, as `department/adapter`."""
+
+    child = serializers.CharField(max_length=130)
+
+    def to_representation(self, value: Any) -> list[str]:
+        """Their names."""
+        return [f"{adapter.department.slug}/{adapter.name}" for adapter in value.select_related("department")]
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        """The living adapters of these names."""
+        names = super().to_internal_value(data)
+        found = []
+        for name in names:
+            slug, _, adapter = name.partition("/")
+            one = Adapter.objects.alive().filter(department__slug=slug, name=adapter).first()
+            if one is None:
+                raise serializers.ValidationError(f"There is no adapter {name}. Write department/adapter.")
+            found.append(one)
+        return found
+
+
 class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
     """A deployment."""
 
     base_model = serializers.SlugRelatedField(slug_field="name", queryset=BaseModel.objects.all())
     engine_kind = serializers.ChoiceField(choices=[kind.value for kind in EngineKind])
     replicas = serializers.IntegerField(min_value=0, max_value=64, default=1)
+    min_replicas = serializers.IntegerField(min_value=1, max_value=64, default=1)
+    max_replicas = serializers.IntegerField(min_value=1, max_value=64, default=None, allow_null=True)
+    idle_minutes = serializers.IntegerField(min_value=1, max_value=100_000, default=None, allow_null=True)
+    concurrency = serializers.IntegerField(min_value=1, max_value=4096, default=4)
+    adapter_slots = serializers.IntegerField(min_value=1, max_value=100_000, default=32)
     options = serializers.DictField(default=dict)
+    node_selector = serializers.DictField(child=serializers.CharField(max_length=200), default=dict)
+    pinned = PinnedField(default=list)
 
     class Meta:
         model = Deployment
-        fields = ["id", "base_model", "engine_kind", "replicas", "options", "created_at"]
+        fields = [
+            "id",
+            "base_model",
+            "engine_kind",
+            *WISHES,
+            "pinned",
+            "asleep_since",
+            "created_at",
+        ]
+        read_only_fields = ["asleep_since"]
 
 
-class DeploymentScaleSerializer(serializers.Serializer[Any]):
-    """What may change of a deployment."""
+class DeploymentChangeSerializer(DeploymentSerializer):
+    """What may change of a deployment; what is left out stays."""
 
-    replicas = serializers.IntegerField(min_value=0, max_value=64)
+    base_model = serializers.SlugRelatedField(slug_field="name", read_only=True)
+    engine_kind = serializers.ChoiceField(choices=[kind.value for kind in EngineKind], read_only=True)
 
 
 class EngineSerializer(serializers.ModelSerializer[Engine]):

@@ -52,7 +52,7 @@ def plan(shapes: Mapping[EngineKind, Shape], wish: Wish, *, engine: EngineKind |
         except BadWish as error:
             refused[kind] = error
     if engine is not None and engine not in shapes:
-        raise BadWish("engine", f"There are no files for {engine} of this model.")
+        raise BadWish("engine_kind", f"There are no files for {engine} of this model.")
     if engine is not None and engine in refused:
         raise refused[engine]
     if not estimates:

@@ -1,16 +1,53 @@
-"""The console's dialogs that say how many engines of a base model there should be."""
+"""The console's pages about deployments: one with its events, and the dialogs that make, change and end them."""
 
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from polygraft.answers import add_problems, ask, go_to, person
-from serving.console.forms import DeploymentForm, ReplicasForm
-from serving.deployments import deployment_create, deployment_delete, deployment_scale
-from serving.models import Deployment
+from polygraft.live_fragment import asks_for_fragment, fragment_answer, live_fragment
+from serving.capacity.need import Need
+from serving.console.deployment_forms import DeploymentForm, ReplicasForm, WishesForm, filled_in
+from serving.console.engine_rows import engine_rows, registry
+from serving.console.events import newest_events
+from serving.console.kind_names import KIND_NAMES
+from serving.deployments import deployment_change, deployment_create, deployment_delete, deployment_scale
+from serving.engines.kinds import EngineKind
+from serving.models import AdapterVersion, Deployment, EngineState
+from serving.needs import deployment_need
 from tenants.access import Right, require
+
+_REFRESH_SECONDS = 2
+_ENDED_SHOWN = 5
+
+
+@require_safe
+def deployment_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """One deployment: what is wished for, what runs, what an engine of it needs, and what was decided about it."""
+    require(person(request), Right.PLATFORM_VIEW)
+    deployment = get_object_or_404(Deployment.objects.select_related("base_model"), pk=pk)
+    engines = deployment.engines.select_related("node", "deployment__base_model")
+    shown = [*engines.living(), *engines.exclude(pk__in=engines.living().values("pk"))[:_ENDED_SHOWN]]
+    context = {
+        "deployment": deployment,
+        "kind_name": KIND_NAMES[EngineKind(deployment.engine_kind)],
+        "rows": engine_rows(shown, registry()),
+        "ready_count": sum(engine.state == EngineState.READY for engine in shown),
+        "need": _need(deployment),
+        "pinned": deployment.pinned.select_related("department"),
+        "events": newest_events(deployment=deployment),
+    }
+    live = live_fragment(request, "serving/deployment_live.html", context, seconds=_REFRESH_SECONDS)
+    if asks_for_fragment(request):
+        return fragment_answer(request, live)
+    return render(request, "serving/deployment_page.html", {**context, "live": live})
+
+
+def _need(deployment: Deployment) -> Need | None:
+    adapters = AdapterVersion.objects.count_wanted_by_base_model()
+    return deployment_need(deployment, adapters.get(deployment.base_model_id, 0))
 
 
 @require_http_methods(["GET", "POST"])
@@ -21,18 +58,35 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
     form = DeploymentForm(request.POST or None, initial={"base_model": request.GET.get("base_model")})
     if form.is_valid():
         try:
-            deployment_create(
+            deployment = deployment_create(
                 base_model=form.cleaned_data["base_model"],
                 engine_kind=form.cleaned_data["engine_kind"],
-                replicas=form.cleaned_data["replicas"],
-                options=form.options(),
                 by=person(request),
+                **form.wishes(),
             )
         except ValidationError as error:
             add_problems(form, error)
         else:
-            return go_to(request, back)
+            return go_to(request, reverse("deployment", args=[deployment.pk]))
     return ask(request, "serving/deployment_new.html", {}, back=back, form=form)
+
+
+@require_http_methods(["GET", "POST"])
+def deployment_changes(request: HttpRequest, pk: int) -> HttpResponse:
+    """Change bounds, nodes, adapters and options."""
+    require(person(request), Right.PLATFORM_MANAGE)
+    deployment = get_object_or_404(Deployment.objects.select_related("base_model"), pk=pk)
+    back = reverse("deployment", args=[pk])
+    form = WishesForm(request.POST or None, kinds=(EngineKind(deployment.engine_kind),), initial=filled_in(deployment))
+    if form.is_valid():
+        try:
+            deployment_change(deployment=deployment, by=person(request), **form.wishes())
+        except ValidationError as error:
+            deployment.refresh_from_db()
+            add_problems(form, error)
+        else:
+            return go_to(request, back)
+    return ask(request, "serving/deployment_change.html", {"deployment": deployment}, back=back, form=form)
 
 
 @require_http_methods(["GET", "POST"])
@@ -43,8 +97,12 @@ def deployment_replicas(request: HttpRequest, pk: int) -> HttpResponse:
     back = reverse("engine-list")
     form = ReplicasForm(request.POST or None, initial={"replicas": deployment.replicas})
     if form.is_valid():
-        deployment_scale(deployment=deployment, replicas=form.cleaned_data["replicas"], by=person(request))
-        return go_to(request, back)
+        try:
+            deployment_scale(deployment=deployment, replicas=form.cleaned_data["replicas"], by=person(request))
+        except ValidationError as error:
+            add_problems(form, error)
+        else:
+            return go_to(request, back)
     return ask(request, "serving/deployment_replicas.html", {"deployment": deployment}, back=back, form=form)
 
 

@@ -1,21 +1,13 @@
-"""What people fill in about adapters, base models and deployments."""
+"""What people fill in about adapters and base models."""
 
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from django import forms
-from django.db.models import Q
 
-from serving.engines.kinds import EngineKind
-from serving.engines.options import OPTIONS, Choice, Flags, Number, Option, Switch, Text
 from serving.models import BaseModel
 from serving.models.adapter import adapter_name_validator
 from serving.models.base_model import model_name_validator
 from tenants.models import Department
-
-_KIND_NAMES = {EngineKind.LLAMACPP: "llama.cpp", EngineKind.VLLM: "vLLM"}
-_HAS_FILES = {EngineKind.LLAMACPP: Q(gguf_path__gt=""), EngineKind.VLLM: Q(hf_path__gt="")}
 
 
 class SeveralFilesInput(forms.ClearableFileInput):
@@ -120,67 +112,6 @@ class BaseModelForm(forms.Form):
         required=False,
         help_text="Who may use it when it is not open to all.",
     )
-
-
-def _option_field(option: Option, **about: Any) -> forms.Field:
-    match option:
-        case Number():
-            return forms.IntegerField(min_value=option.minimum, **about)
-        case Choice():
-            return forms.TypedChoiceField(
-                choices=[("", ""), *((value, value) for value in option.values)],
-                coerce=int,
-                empty_value=None,
-                **about,
-            )
-        case Flags():
-            return forms.CharField(max_length=500, **about)
-        case Text():
-            return forms.RegexField(
-                rf"\A(?:{option.pattern})\Z", error_messages={"invalid": f"This is such as {option.example}."}, **about
-            )
-        case Switch():
-            return forms.BooleanField(**about)
-
-
-class DeploymentForm(forms.Form):
-    """A new deployment; a field for each option of the engine kinds."""
-
-    base_model = forms.ModelChoiceField(
-        BaseModel.objects.filter(reduce(or_, (_HAS_FILES[kind] for kind in OPTIONS))),
-        to_field_name="name",
-        empty_label=None,
-    )
-    engine_kind = forms.TypedChoiceField(
-        choices=[(kind.value, _KIND_NAMES[kind]) for kind in OPTIONS], coerce=EngineKind, label="Engine"
-    )
-    replicas = forms.IntegerField(min_value=0, max_value=64, initial=1, help_text="How many engines should run.")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for kind, options in OPTIONS.items():
-            for name, option in options.items():
-                self.fields[f"option_{name}"] = _option_field(
-                    option, required=False, label=name, help_text=f"{_KIND_NAMES[kind]}: {option.meaning}."
-                )
-
-    def option_fields(self) -> list[forms.BoundField]:
-        """The fields that are options of the engine."""
-        return [self[name] for name in self.fields if name.startswith("option_")]
-
-    def options(self) -> dict[str, int | str | bool]:
-        """The options that were filled in."""
-        return {
-            name.removeprefix("option_"): value
-            for name, value in self.cleaned_data.items()
-            if name.startswith("option_") and value not in (None, "", False)
-        }
-
-
-class ReplicasForm(forms.Form):
-    """How many engines a deployment should have."""
-
-    replicas = forms.IntegerField(min_value=0, max_value=64, help_text="0 stops them all, gently.")
 
 
 class PricesForm(forms.Form):

@@ -32,7 +32,7 @@ def plan_page(request: HttpRequest) -> HttpResponse:
 
 def _plan(form: PlanForm) -> Plan | None:
     fields = form.cleaned_data
-    choices = {"engine": fields["engine"], "gpu": fields["gpu"]}
+    choices = {"engine": fields["engine_kind"], "gpu": fields["gpu"]}
     try:
         if fields["base_model"] is not None:
             return plan_base_model(fields["base_model"], form.wish(), **choices)

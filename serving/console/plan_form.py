@@ -41,11 +41,12 @@ class PlanForm(forms.Form):
     kv_bits = forms.TypedChoiceField(
         choices=[(16, "16 bits a value"), (8, "8 bits a value")], coerce=int, initial=16, label="KV cache"
     )
-    engine = forms.TypedChoiceField(
+    engine_kind = forms.TypedChoiceField(
         choices=[("", "whichever is better"), *((kind.value, KIND_NAMES[kind]) for kind in EngineKind)],
         coerce=EngineKind,
         empty_value=None,
         required=False,
+        label="Engine",
     )
     gpu = forms.ChoiceField(
         choices=[("", "any"), (NO_GPU, "none"), *((gpu.name, gpu.name) for gpu in GPUS)], required=False, label="GPU"

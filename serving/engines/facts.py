@@ -36,7 +36,7 @@ class NodeFacts:
         self._looked_at = float("-inf")
 
     def now(self) -> dict[str, Any]:
-        """Processors, memory, disk and GPUs with their use, and the versions of the engines installed here."""
+        """Processors, memory, disk and GPUs with their use, labels, and the versions of the engines installed here."""
         if time.monotonic() - self._looked_at > _FRESH_SECONDS:
             self._looked_at = time.monotonic()
             self._facts = _look()
@@ -62,6 +62,7 @@ def _look() -> dict[str, Any]:
         "disk_bytes": disk.total,
         "disk_free_bytes": disk.free,
         "gpus": gpu_facts(),
+        "labels": dict(label.split("=", 1) for label in config().node_labels),
         "llama_cpp_python": _llama_cpp_version(),
         "vllm": _vllm_version(),
     }

@@ -51,6 +51,9 @@ class Deployment(models.Model):
     started_again_at = models.DateTimeField(
         null=True, blank=True, help_text="Failures of its engines before this do not count any more."
     )
+    turn = models.PositiveBigIntegerField(
+        default=0, help_text="Counts the reconciler's steps; who acts claims the next one by a conditional update."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

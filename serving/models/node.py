@@ -11,6 +11,9 @@ class Node(models.Model):
     facts = models.JSONField(
         default=dict, blank=True, help_text="Processors, memory and engine kinds, as the node reported them."
     )
+    turn = models.PositiveBigIntegerField(
+        default=0, help_text="Counts the engines placed here; who places one claims the next by a conditional update."
+    )
     first_seen_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField()
 

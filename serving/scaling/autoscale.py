@@ -56,11 +56,15 @@ def autoscale(bounds: Bounds, replicas: int, load: Load, memory: Memory, now: fl
         replicas: how many engines are wished for now.
         now: in seconds of the clock that `load` and `memory` use.
     """
+    if not replicas:
+        # Somebody has stopped it; only who falls asleep is woken.
+        return Decision(0, Memory())
     idle = now - load.busy_at
     if bounds.idle_seconds is not None and idle >= bounds.idle_seconds and not load.running and not load.waiting:
         return Decision(0, Memory(), f"no request came for {idle / 60:.0f} minutes", sleeps=True)
     most = bounds.most if bounds.most is not None else replicas
-    fewest = min(bounds.fewest, most) if bounds.most is not None else replicas
+    # None at all is sleep, which only idleness brings.
+    fewest = max(1, min(bounds.fewest, most)) if bounds.most is not None else replicas
     if not fewest <= replicas <= most:
         clamped = max(fewest, min(replicas, most))
         return Decision(clamped, Memory(), f"it may have {fewest} to {most} replicas")

@@ -20,7 +20,7 @@ def client(cast: Cast) -> APIClient:
 def test_a_plan_tells_parts_fits_options_and_the_choice(cast: Cast) -> None:
     asked = {"base_model": "smollm2", "context": 4096, "concurrency": 16, "adapters": 10, "gpu": "none"}
     answer = client(cast).post("/api/v1/plan", asked, format="json").json()
-    assert answer["engine"] == "llamacpp"
+    assert answer["engine_kind"] == "llamacpp"
     llamacpp = answer["engines"]["llamacpp"]
     assert [part["name"] for part in llamacpp["parts"]] == ["weights", "kv_cache", "adapters", "working"]
     assert llamacpp["parts"][0] == {

@@ -40,7 +40,7 @@ def test_the_planner_reckons_for_a_pasted_config(sign_in) -> None:
         ({"config": "{"}, "This is no JSON"),
         ({"config": '{"model_type": "mamba"}'}, "does not know the model type"),
         ({"base_model": "smollm2", "context": 9000}, "8192 tokens of context at most"),
-        ({"base_model": "smollm2", "engine": "llamacpp", "quantisation": "awq"}, "cannot run awq"),
+        ({"base_model": "smollm2", "engine_kind": "llamacpp", "quantisation": "awq"}, "cannot run awq"),
     ],
 )
 def test_the_planner_says_what_it_cannot_plan(cast: Cast, sign_in, fields: dict[str, Any], complaint: str) -> None:

@@ -43,6 +43,13 @@ class Row:
         return f"{'get' if self.body is None else 'post'} {self.name}"
 
 
+WISHES: dict[str, object] = {
+    "replicas": 1,
+    "min_replicas": 1,
+    "concurrency": 4,
+    "residency": "eager",
+    "adapter_slots": 32,
+}
 PLAN: dict[str, object] = {
     "base_model": "smollm2",
     "context": 2048,
@@ -102,6 +109,9 @@ ROWS = [
     Row("event-list", READERS),
     Row("deployment-new", ADMINS),
     Row("deployment-new", ADMINS, body={"base_model": "smollm2", "engine_kind": "llamacpp", "replicas": 1}),
+    Row("deployment", READERS, ["deployment"]),
+    Row("deployment-change", ADMINS, ["deployment"]),
+    Row("deployment-change", ADMINS, ["deployment"], WISHES),
     Row("plan", READERS),
     Row("plan", READERS, body=PLAN),
     Row("department-placement", ADMINS, ["support"]),

@@ -16,6 +16,8 @@ SUITES = [
     "tests/tenants",
     "tests/serving/test_usage.py",
     "tests/serving/test_reconciler.py",
+    "tests/serving/test_reconciler_room.py",
+    "tests/serving/reconcilers_at_once.py",
     "tests/serving/test_rollouts.py",
     "tests/serving/adapters/test_intake.py",
 ]

@@ -79,6 +79,16 @@ def test_bounds_that_were_changed_hold_at_once() -> None:
     assert autoscale(Bounds(1, 2, None), 9, CALM, Memory(), now=0).replicas == 2
 
 
+def test_it_never_shrinks_to_nothing_but_by_sleeping() -> None:
+    bounds = Bounds(fewest=0, most=2, idle_seconds=None)
+    assert [d.replicas for _, d in watch(2, 3600, lambda now: replace(CALM, running=0, kv_usage=0), bounds)] == [1]
+
+
+def test_what_somebody_stopped_stays_stopped() -> None:
+    stopped = autoscale(Bounds(1, 4, 600), 0, replace(CALM, ready=0, running=0), Memory(), now=9999)
+    assert (stopped.replicas, stopped.sleeps) == (0, False)
+
+
 def test_a_fixed_number_stays_whatever_comes() -> None:
     fixed = Bounds(fewest=1, most=None, idle_seconds=None)
     assert watch(3, 3600, lambda now: QUEUE, fixed) == []
