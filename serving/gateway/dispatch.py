@@ -116,8 +116,7 @@ class Dispatch:
                 call.entry.asked(call)
             if engine.kind != target.kinds[0] and not call.fallback and way_to(call.endpoint, target.kinds[0]):
                 call.fallback = why_not_at_home(target, fleet)
-                if call.fallback == "no_engine":
-                    await self._wake(target)
+                await self._prepare_home(target, call.fallback)
             lines = "" if call.trace is None else call.trace.headers()
             request = request_bytes(way.path, engine.address, engine.secret, body, lines)
             fleet.enter(engine.id, tokens)
@@ -203,6 +202,15 @@ class Dispatch:
             waking.retry_after = seconds
             raise waking
         return seconds is not None
+
+    async def _prepare_home(self, target: Target, missing: str) -> None:
+        """Have what is missing where a target is at home brought there, for the requests after this one."""
+        if missing == "no_engine":
+            await self._wake(target)
+        elif missing == "not_loaded":
+            engine = engine_to_load(target, self._fleet)
+            if engine is not None and engine.kind == target.kinds[0]:
+                await self._fleet.ask_for(engine, target.engine_model)
 
     async def _wake(self, target: Target) -> int | None:
         """Wake what sleeps of a base model; returns the seconds that it takes, None when nothing sleeps."""

@@ -147,3 +147,13 @@ def test_the_departments_policy_says_whether_another_kind_may_answer(
     else:
         assert "fallback policy" in answer.json()["error"]["message"]
         assert "x-polygraft-fallback" not in answer.headers
+
+
+def test_while_the_fallback_answers_the_adapter_is_loaded_at_home(cast: Cast, engines: Engines, serve: Serve) -> None:
+    engines.start(kind="llamacpp", resident=[], residency="on_demand")
+    home = living_engines(redis_client())[0]
+    engines.start(kind="vllm")
+    answer = serve().client(cast.secret).post(CHAT, json=question())
+    assert answer.headers["x-polygraft-engine"] == "vllm"
+    assert answer.headers["x-polygraft-fallback"] == "not_loaded"
+    assert redis_client().zscore(asked_key(home.id), ADAPTER_NAMES[0])
