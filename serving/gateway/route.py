@@ -6,7 +6,7 @@ answered the same conversation before, while no other is much less busy; then th
 failing come last.
 """
 
-from zlib import crc32
+from hashlib import blake2b
 
 from serving.gateway.body import Wish
 from serving.gateway.catalogue import Target
@@ -54,8 +54,8 @@ def engine_to_load(target: Target, fleet: Fleet) -> EngineEntry | None:
     ]
     if not engines:
         return None
-    name = crc32(target.engine_model.encode())
-    return min(engines, key=lambda engine: (target.kinds.index(engine.kind), crc32(engine.id.encode(), name)))
+    name = target.engine_model.encode()
+    return min(engines, key=lambda engine: (target.kinds.index(engine.kind), _lot(engine, name)))
 
 
 def engine_to_share(target: Target, fleet: Fleet, busiest: EngineEntry) -> EngineEntry | None:
@@ -90,11 +90,17 @@ def _sort(engines: list[EngineEntry], target: Target, fleet: Fleet, wish: Wish) 
     best = engines[0]
     peers = [engine for engine in engines if engine.kind == best.kind and engine.id not in avoided]
     if len(peers) > 1:
-        conversation = crc32(wish.conversation)
-        known = min(peers, key=lambda engine: crc32(engine.id.encode(), conversation))
+        conversation = wish.conversation
+        known = min(peers, key=lambda engine: _lot(engine, conversation))
         if known is not best and load(known.id) <= load(best.id) + _PATIENCE_TOKENS:
             engines.remove(known)
             engines.insert(0, known)
+
+
+def _lot(engine: EngineEntry, key: bytes) -> bytes:
+    """A number that every process draws alike; who has the lowest of some engines is anybody's guess, and fair."""
+    # No checksum: those of two engines differ in the same bits for every key, and one engine would win half of them.
+    return blake2b(key, key=engine.id.encode()[:64], digest_size=8).digest()
 
 
 def _nothing(target: Target, fleet: Fleet) -> NoEngine | ModelNotReady:
