@@ -9,8 +9,7 @@ NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-v
 BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-metering format clean
-.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-control format clean
+.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-metering bench-intake format clean bench-control
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +57,9 @@ bench-metering: setup ## Kill engines, gateways and Redis under traffic, and com
 	$(BIN)/python bench/metering.py $(ARGS)
 bench-control: setup ## Kill engines and nodes under load, load a thousand adapters: does the platform keep its promises?
 	$(BIN)/python bench/control.py $(ARGS)
+
+bench-intake: setup ## Measure the examination of adapters, and an upload of 2 GiB that is cut off five times
+	$(BIN)/python bench/intake.py $(ARGS)
 
 format: setup ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix
