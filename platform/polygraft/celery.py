@@ -3,10 +3,12 @@
 import os
 
 from celery import Celery
+from celery.signals import beat_embedded_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polygraft.settings")
 
 from polygraft.conf import config  # settings come first
+from polygraft.parent import end_with_parent
 
 app = Celery("polygraft")
 # Celery's "current" app is one per thread, and Django's views run in many.
@@ -37,6 +39,13 @@ app.conf.beat_schedule = {
     "usage": {"task": "serving.tasks.store_usage", "schedule": 2.0, "options": {"expires": 2}},
 }
 app.autodiscover_tasks(["serving"])
+
+
+@beat_embedded_init.connect
+def _end_with_the_worker(**_: object) -> None:
+    # A worker that is killed would leave its beat behind, which would go on beside the next one's.
+    end_with_parent(os.getppid())
+
 
 # Every worker is a node. A name, since the agent's module may only be loaded once Django is set up.
 app.steps["worker"].add("serving.engines.agent:NodeAgent")

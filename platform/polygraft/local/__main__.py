@@ -16,10 +16,10 @@ from polygraft.local.demo_file import demo_file_read
 from polygraft.local.home_lock import home_lock
 from polygraft.local.log_folder import LogFolder
 from polygraft.local.own_redis import own_redis
-from polygraft.local.parent import end_with_parent
 from polygraft.local.parts import part_environment, prepare_command, probe_command, web_command, worker_command
 from polygraft.local.ports import port_problem
 from polygraft.local.problem import CannotStart
+from polygraft.parent import end_with_parent
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from processes import lives
 
 CHILD = """
 import os, sys, time
-from polygraft.local.parent import end_with_parent
+from polygraft.parent import end_with_parent
 end_with_parent(int(sys.argv[1]))
 print(os.getpid(), flush=True)
 time.sleep(60)
