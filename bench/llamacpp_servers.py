@@ -51,9 +51,14 @@ class Server:
         lora = [{"id": at, "scale": float(at == adapter)} for at in range(len(self._adapters))]
         return body | {"lora": lora, "stream": True, "cache_prompt": True}
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def peak_mib(self) -> float:
         """The most memory that it has had resident."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
     def stop(self) -> None:

@@ -47,6 +47,14 @@ class Measured:
             self.firsts.append(stream.first)
             self.gaps += stream.gaps
 
+    def merge(self, other: "Measured") -> None:
+        """Adds what was measured in other rounds."""
+        self.tokens += other.tokens
+        self.seconds += other.seconds
+        self.firsts += other.firsts
+        self.gaps += other.gaps
+        self.longs += other.longs
+
     @property
     def rate(self) -> float:
         """Tokens per second, prompts' computation included."""

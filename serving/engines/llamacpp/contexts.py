@@ -1,5 +1,6 @@
 """A context computes the sequences of one adapter as one batch, over a KV cache of its own."""
 
+import contextlib
 import ctypes
 from typing import Any, NamedTuple
 
@@ -11,9 +12,6 @@ from .native import api
 from .options import CACHE_TYPES, Options
 from .sequence import Sequence
 from .slots import Slots, shared_length
-
-# A prompt waits for another that is just being computed if it can then reuse so many tokens more.
-_WORTH_WAITING_FOR = 32
 
 
 def context_params(options: Options) -> Any:
@@ -52,6 +50,8 @@ class Context:
         self._limit = options.ctx_size
         self.pointer: Any = model.context_new(params)
         self._memory: Any = api.llama_get_memory(self.pointer)
+        self._has_settled = False
+        self.is_computing = False
         self.adapter: Adapter | None = None
         self.sequences: list[Sequence] = []
         self.slots = Slots(options.parallel, reuse=options.prefix_caching and model.can_reuse_prefixes)
@@ -67,19 +67,17 @@ class Context:
             pointers = (api.llama_adapter_lora_p_ctypes * 1)(adapter.pointer)
             api.llama_set_adapters_lora(self.pointer, pointers, 1, (ctypes.c_float * 1)(1.0))
         self.adapter = adapter
+        self._has_settled = False
 
-    def should_wait(self, generation: Generation) -> bool:
-        """Whether a sequence that runs is just computing much of what this generation begins with."""
+    def cached(self, generation: Generation) -> int:
+        """How much of a generation's prompt need not be computed here."""
+        return self.slots.cached(generation.salt, generation.prompt)
+
+    def coming(self, generation: Generation) -> int:
+        """How much of what a generation begins with is just being computed here for others."""
         prompt = generation.prompt[:-1]
-        coming = max(
-            (
-                shared_length(one.generation.prompt, prompt)
-                for one in self.sequences
-                if one.in_prompt and one.generation.salt == generation.salt
-            ),
-            default=0,
-        )
-        return coming - self.slots.cached(generation.salt, generation.prompt) >= _WORTH_WAITING_FOR
+        alike = (one for one in self.sequences if one.in_prompt and one.generation.salt == generation.salt)
+        return max((shared_length(one.generation.prompt, prompt) for one in alike), default=0)
 
     def join(self, generation: Generation) -> Sequence:
         """Starts a generation as a sequence of this context; `generation.cached` says what needs no computing."""
@@ -101,8 +99,8 @@ class Context:
         self.slots.release(sequence.slot)
         sequence.close()
 
-    def step(self, batch: Batch, order: list[Sequence], chunk: int) -> list[Step]:
-        """Computes one batch, in the given order: outputs' next tokens, and up to `chunk` tokens of prompts."""
+    def fill(self, batch: Batch, order: list[Sequence], chunk: int) -> list[Step]:
+        """Fills a batch, in the given order: outputs' next tokens, and up to `chunk` tokens of prompts."""
         batch.clear()
         steps = []
         for sequence in order:
@@ -113,13 +111,22 @@ class Context:
             if sequence.in_prompt:
                 chunk -= len(tokens)
             row = batch.add(tokens, position=position, sequence=sequence.slot.id, logits=not sequence.pending)
+            sequence.slot.tokens.extend(tokens)
             steps.append(Step(sequence, tokens, None if sequence.pending else row))
-        status = batch.decode(self.pointer)
+        return steps
+
+    def compute(self, batch: Batch, *, threads: int, threads_batch: int) -> None:
+        """Computes a batch that was filled; EngineFailed leaves what the cache holds uncertain.
+
+        May run beside other contexts; nothing else may touch this one meanwhile.
+        """
+        api.llama_set_n_threads(self.pointer, threads, threads_batch)
+        # With a new adapter, llama.cpp plans its memory anew, for which it reads the set of adapters.
+        with contextlib.nullcontext() if self._has_settled else self._model.adapters_lock:
+            status = batch.decode(self.pointer)
+        self._has_settled = True
         if status != 0:
             raise EngineFailed(f"llama.cpp could not decode a batch (status {status}).")
-        for step in steps:
-            step.sequence.slot.tokens.extend(step.tokens)
-        return steps
 
     def close(self) -> None:
         """Frees the context and its cache."""

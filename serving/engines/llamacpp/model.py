@@ -22,12 +22,12 @@ class Model:
     """One loaded GGUF model.
 
     What only reads the vocabulary or the metadata may be called from any thread; everything else, and `candidates`,
-    which sequences take turns with, belongs to the compute thread.
+    which sequences take turns with, belongs to the scheduler. `adapters_lock` guards the set of adapters.
     """
 
     def __init__(self, options: Options) -> None:
-        # llama.cpp reads the set of adapters while it makes a context, in whatever thread that is.
-        self._adapters_lock = threading.Lock()
+        # llama.cpp reads the set of adapters while it makes a context or first computes one with a new adapter.
+        self.adapters_lock = threading.Lock()
         with error_lines() as errors:
             self.pointer: Any = api.llama_model_load_from_file(str(options.model).encode(), _params(options))
         if not self.pointer:
@@ -76,7 +76,7 @@ class Model:
 
     def context_new(self, params: Any) -> Any:
         """A new llama.cpp context; may be called from any thread. EngineFailed if there is no memory for it."""
-        with self._adapters_lock, error_lines() as errors:
+        with self.adapters_lock, error_lines() as errors:
             pointer = api.llama_init_from_model(self.pointer, params)
         if not pointer:
             raise EngineFailed(f"llama.cpp could not create a context: {_cause(errors)}")
@@ -130,7 +130,7 @@ class Model:
 
     def adapter_load(self, path: Path) -> Any:
         """Loads a GGUF LoRA beside the model and returns its pointer; AdapterRefused says why not."""
-        with self._adapters_lock, error_lines() as errors:
+        with self.adapters_lock, error_lines() as errors:
             pointer = api.llama_adapter_lora_init(self.pointer, str(path).encode())
         # A failed load returns a NULL pointer object, which is not None.
         if not pointer:
@@ -139,7 +139,7 @@ class Model:
 
     def adapter_free(self, pointer: Any) -> None:
         """Frees an adapter that no context has set any more."""
-        with self._adapters_lock:
+        with self.adapters_lock:
             api.llama_adapter_lora_free(pointer)
 
     def close(self) -> None:

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Threads wait for each other a thousand times per token. OpenMP's own way, spinning for milliseconds, makes a busy
-# machine ten to twenty times slower; sleeping at once makes an idle one twice as slow. A few microseconds of spinning
-# are nearly the best of both. Read once by libgomp when llama.cpp is loaded, hence before the import.
-os.environ.setdefault("GOMP_SPINCOUNT", "500")
+# Threads that share a batch wait for each other hundreds of times per token, mostly for microseconds. OpenMP's own way,
+# to spin for milliseconds, can make one token take seconds on a busy machine. Read once by libgomp when llama.cpp is
+# loaded, hence before the import.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from llama_cpp import llama_cpp as api
 

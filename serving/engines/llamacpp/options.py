@@ -64,6 +64,11 @@ class Options:
     yarn_orig_ctx: int
     log_level: str
 
+    @property
+    def lanes(self) -> int:
+        """How many contexts can be computed side by side: as many as there are threads; on a GPU one after another."""
+        return 1 if self.n_gpu_layers else self.threads
+
 
 def options_parse(argv: Sequence[str]) -> Options:
     """Reads the command line; exits 2 with a message when it is wrong."""
@@ -105,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_scheduling(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("scheduling").add_argument
     add("--ctx-size", type=_positive, default=2048, help="tokens per sequence, prompt and output together")
-    add("--parallel", type=_positive, default=8, help="sequences per adapter, decoded as one batch")
+    add("--parallel", type=_positive, default=8, help="sequences of one adapter that are decoded as one batch")
     add("--batch-size", type=_positive, default=512, help="most tokens computed in one step")
     chunk = f"most prompt tokens in a step that others wait for (default: {_CHUNK}, with a GPU {_CHUNK_ON_GPU})"
     add("--chunk-size", type=_positive, help=chunk)

@@ -16,10 +16,10 @@ _log = logging.getLogger(__name__)
 
 
 class ContextPool:
-    """As many contexts as the memory budget allows, made on demand. Belongs to the compute thread."""
+    """As many contexts as the memory budget allows, made on demand. Belongs to the scheduler."""
 
     def __init__(self, model: Model, options: Options, defer: Callable[[Callable[[], None]], None]) -> None:
-        """`defer` runs a job on the compute thread; it may be called from any thread."""
+        """`defer` has the scheduler run a job; it may be called from any thread."""
         self._model = model
         self._options = options
         self._defer = defer
@@ -52,17 +52,25 @@ class ContextPool:
         """Whether another context is being made."""
         return self._growth is not None
 
-    def find(self, adapter: Adapter) -> Context | None:
-        """The context that this adapter holds, if any."""
-        return next((context for context in self._last_used if context.adapter is adapter), None)
+    @property
+    def spare(self) -> int:
+        """How many contexts, made or not, are free for any adapter."""
+        return self._most - sum(1 for context in self._last_used if context.sequences)
 
-    def lend(self, adapter: Adapter) -> Context | None:
-        """A context for an adapter that holds none; None while all are busy or another is being made."""
+    def of(self, adapter: Adapter) -> list[Context]:
+        """The contexts that this adapter holds."""
+        return [context for context in self._last_used if context.adapter is adapter]
+
+    def lend(self, adapter: Adapter, *, evict: bool = True) -> Context | None:
+        """Another context for an adapter; None while all are busy or another is being made.
+
+        With `evict`, it may be an idle one of another adapter's, whose cached prompts are lost.
+        """
         idle = next((one for one in self._last_used if one.adapter is None), None)
         if idle is None and len(self._last_used) < self._most:
             self._grow()
             return None
-        if idle is None:
+        if idle is None and evict:
             idle = next((one for one in self.contexts if not one.sequences), None)
         if idle is not None:
             idle.bind(adapter)
@@ -74,9 +82,8 @@ class ContextPool:
         self._last_used[context] = next(self._clock)
 
     def release(self, adapter: Adapter) -> None:
-        """Takes back the context of an adapter that is about to be freed."""
-        context = self.find(adapter)
-        if context is not None:
+        """Takes back the contexts of an adapter that is about to be freed."""
+        for context in self.of(adapter):
             context.bind(None)
 
     def close(self) -> None:

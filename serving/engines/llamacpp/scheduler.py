@@ -1,7 +1,6 @@
-"""The compute thread's loop: take what arrived, admit, step one context, hand over what it produced."""
+"""Continuous batching: takes what arrived, admits, has contexts computed by turns, hands over what they produced."""
 
 import logging
-import queue
 import threading
 import time
 from collections import Counter
@@ -11,12 +10,16 @@ from typing import TypeVar
 
 from .batch import Batch
 from .contexts import Context, Step
+from .crowding import Crowding
 from .errors import EngineFailed, HostError, ModelNotFound, QueueFull
 from .generation import Adapter, Event, Failed, Generation
+from .inbox import Inbox
 from .metrics import Metrics
 from .model import Model
 from .options import Options
+from .places import Places
 from .pool import ContextPool
+from .runs import Run
 from .sequence import Sequence
 from .turns import FairTurns
 from .waiting import WaitingRoom
@@ -28,19 +31,27 @@ _log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Continuous batching over contexts that take turns on one set of threads.
+    """Continuous batching over contexts that share the compute threads.
 
-    `submit`, `cancel`, `defer`, `call` and `stop` may be called from any thread; the rest runs on the compute thread.
+    There are as many lanes as threads, and a thread of ours for each. A context that is alone is computed on all of
+    them; others side by side, each on its share: threads that need not wait for each other are the fastest.
+
+    `submit`, `cancel`, `defer`, `call` and `stop` may be called from any thread. Everything else belongs to whoever
+    holds the lock, but computing a step, for which the lock is let go.
     """
 
     def __init__(self, options: Options, metrics: Metrics, publish: Publish) -> None:
-        """`publish` is called on the compute thread, at most once per step, with all the step's events."""
+        """`publish` is called at most once per step, with all the events there are; never in two threads at once."""
         self._max_queue = options.max_queue
-        self._batch = Batch(options.batch_size)
+        self._batch_size = options.batch_size
+        self._threads, self._threads_batch = options.threads, options.threads_batch
+        self._lanes = self._free_lanes = options.lanes
         self._metrics = metrics
         self._publish = publish
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._crowding = Crowding()
+        self._inbox = Inbox()
         self._lock = threading.Lock()
+        self._queue_lock = threading.Lock()
         self._queued = 0
         self._chunk_size = options.chunk_size
         self._turns = FairTurns(options.weight)
@@ -48,85 +59,98 @@ class Scheduler:
         self._running: dict[Generation, tuple[Context, Sequence]] = {}
         self._outbox: list[tuple[Generation, Event]] = []
         self._stopping = False
+        self._broken: BaseException | None = None
 
     def submit(self, generations: list[Generation]) -> None:
         """Queues generations; QueueFull if too many wait already."""
-        with self._lock:
+        with self._queue_lock:
             if self._queued >= self._max_queue:
                 raise QueueFull("Too many requests are waiting; try again shortly.")
             self._queued += len(generations)
         for generation in generations:
             generation.arrived = time.monotonic()
-        self._inbox.put(lambda: self._enqueue(generations))
+        self.defer(lambda: self._enqueue(generations))
 
     def cancel(self, generations: list[Generation]) -> None:
-        """Ends generations without further events, before the next step begins."""
-        self._inbox.put(lambda: self._drop(generations))
+        """Ends generations, before the next step of their contexts begins."""
+        self.defer(lambda: self._drop(generations))
 
     def defer(self, job: Callable[[], None]) -> None:
-        """Runs a job on the compute thread between two steps."""
+        """Runs a job as soon as a step ends; others may go on meanwhile."""
         self._inbox.put(job)
 
     def call(self, job: Callable[[], T]) -> Future[T]:
         """As `defer`, for a job whose result, or HostError, is waited for."""
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(job())
-            except HostError as error:
-                future.set_exception(error)
-
-        self._inbox.put(run)
-        return future
+        return self._inbox.call(job)
 
     def stop(self) -> None:
-        """Ends `run` after the current step."""
-        self._inbox.put(self._stop)
+        """Ends `run` after the current steps."""
+        self.defer(self._stop)
 
     def run(self, model: Model, pool: ContextPool) -> None:
         """Works until stopped. If it breaks, every generation fails before the cause is raised."""
         self._model, self._pool = model, pool
-        try:
-            while not self._stopping:
-                self._turn()
-        finally:
-            lost = EngineFailed("The engine stopped before this answer was finished.")
-            self._publish([(generation, Failed(lost)) for generation in self.unfinished])
+        # A model for embeddings has no steps; its jobs all belong to the first lane.
+        lanes = 1 if model.makes_embeddings else self._lanes
+        others = [threading.Thread(target=self._work, args=(lane,), name=f"lane {lane}") for lane in range(1, lanes)]
+        for other in others:
+            other.start()
+        self._work(0)
+        for other in others:
+            other.join()
+        lost = EngineFailed("The engine stopped before this answer was finished.")
+        self._publish([(generation, Failed(lost)) for generation in self.unfinished])
+        if self._broken is not None:
+            raise self._broken
 
     def retire(self, adapter: Adapter) -> None:
-        """Frees an adapter as soon as its last generation has ended; compute thread only."""
+        """Frees an adapter as soon as its last generation has ended; for jobs only."""
         adapter.retiring = True
         self._free_if_unused(adapter)
 
     @property
     def unfinished(self) -> list[Generation]:
-        """What runs or waits; compute thread only."""
+        """What runs or waits; for jobs only."""
         return [*self._running, *self._waiting]
 
     def _stop(self) -> None:
         self._stopping = True
 
-    def _turn(self) -> None:
-        self._take_inbox()
-        self._admit()
-        context = self._next_context()
-        if context is not None:
-            self._step(context)
-        if self._outbox:
-            events, self._outbox = self._outbox, []
-            self._publish(events)
+    def _work(self, lane: int) -> None:
+        """Computes one step after the other, in one of the lanes' threads."""
+        batch = Batch(self._batch_size)
+        try:
+            run = self._next(lane, batch, None)
+            while run is not None:
+                self._compute(run, batch)
+                run = self._next(lane, batch, run)
+        except BaseException as error:  # noqa: BLE001 - raised by `run` once all lanes have ended
+            self._broken = self._broken or error
+            self._stopping = True
+        self._inbox.ring(first=True)
+        self._inbox.ring(first=False)
 
-    def _take_inbox(self) -> None:
-        # What waits while nothing runs waits for a context that is being made, whose maker will say so here.
-        if not self._running and (not self._waiting or self._pool.is_growing):
-            self._inbox.get()()
+    def _next(self, lane: int, batch: Batch, done: Run | None) -> Run | None:
+        """Settles the step that a lane has computed, and waits for its next one; None when it is to end."""
         while True:
-            try:
-                job = self._inbox.get_nowait()
-            except queue.Empty:
-                return
-            job()
+            with self._lock:
+                if done is not None:
+                    self._settle(done)
+                    done = None
+                self._inbox.run_all(first=lane == 0)
+                run = None if self._stopping else self._begin(lane, batch)
+                if self._outbox:
+                    events, self._outbox = self._outbox, []
+                    self._publish(events)
+            if run is not None or self._stopping:
+                return run
+            self._inbox.wait(first=lane == 0)
+
+    def _compute(self, run: Run, batch: Batch) -> None:
+        threads, threads_batch = (
+            max(1, count * run.width // self._lanes) for count in (self._threads, self._threads_batch)
+        )
+        run.compute(batch, threads=threads, threads_batch=threads_batch)
 
     def _enqueue(self, generations: list[Generation]) -> None:
         for generation in generations:
@@ -140,14 +164,17 @@ class Scheduler:
         self._metrics.waiting.set(len(self._waiting))
 
     def _unqueue(self) -> None:
-        with self._lock:
+        with self._queue_lock:
             self._queued -= 1
 
     def _drop(self, generations: list[Generation]) -> None:
         for generation in generations:
-            place = self._running.get(generation)
-            if place is not None:
-                self._retire_sequence(*place)
+            context, sequence = self._running.get(generation, (None, None))
+            if context is not None and sequence is not None:
+                if context.is_computing:
+                    sequence.is_unwanted = True
+                else:
+                    self._retire_sequence(context, sequence)
             elif self._waiting.discard(generation):
                 self._unqueue()
                 self._end_use(generation)
@@ -161,67 +188,90 @@ class Scheduler:
         for generation, (_, sequence) in self._running.items():
             if sequence.in_prompt:
                 uncomputed[generation.department] += len(sequence.pending)
-        full: set[Adapter] = set()
-        self._waiting.admit(lambda generation: self._join(generation, full), uncomputed)
+        places = Places(self._pool, self._lanes)
+        self._waiting.admit(lambda generation: self._join(generation, places.find(generation)), uncomputed)
         self._metrics.waiting.set(len(self._waiting))
         self._metrics.running.set(len(self._running))
 
-    def _join(self, generation: Generation, full: set[Adapter]) -> bool:
-        context = None if generation.adapter in full else self._place_for(generation.adapter, full)
-        if context is None or context.should_wait(generation):
+    def _join(self, generation: Generation, context: Context | None) -> bool:
+        if context is None:
             return False
         self._unqueue()
         self._running[generation] = (context, context.join(generation))
         self._metrics.observe_admitted(generation)
         return True
 
-    def _place_for(self, adapter: Adapter, full: set[Adapter]) -> Context | None:
-        context = self._pool.find(adapter) or self._pool.lend(adapter)
-        if context is None and not self._pool.is_growing:
-            # The emptiest context takes nobody in until it is idle and can change hands:
-            # otherwise an adapter without one could wait for ever.
-            emptiest = min(self._pool.contexts, key=lambda one: len(one.sequences))
-            if emptiest.adapter is not None:
-                full.add(emptiest.adapter)
-        if context is None or not context.slots.has_room:
-            full.add(adapter)
+    def _begin(self, lane: int, batch: Batch) -> Run | None:
+        """Fills a batch for the context whose turn it is, if there is one and a lane for it."""
+        self._admit()
+        ready = self._ready() if self._free_lanes else []
+        if not ready:
             return None
-        return context
+        width = 1 if self._crowding.is_felt else max(1, self._free_lanes // len(ready))
+        if lane and width == self._lanes:
+            # OpenMP keeps a team for every thread that asks for one, and with more teams than one spins too shortly.
+            self._inbox.ring(first=True)
+            return None
+        context = ready[0]
+        self._free_lanes -= width
+        if self._free_lanes and len(ready) > 1:
+            self._inbox.ring(first=True)
+            self._inbox.ring(first=False)
+        self._pool.touch(context)
+        context.is_computing = True
+        order = sorted(context.sequences, key=lambda one: (one.in_prompt, *self._urgency(one)))
+        return Run(context, order, context.fill(batch, order, self._chunk(order, width)), width)
 
-    def _next_context(self) -> Context | None:
-        """The one with the most urgent sequence; among equals the one that has waited longest."""
+    def _ready(self) -> list[Context]:
+        """Contexts that may be computed now, the most urgent first; among equals the one that has waited longest."""
         active = [context for context in self._pool.contexts if context.sequences]
-        return min(active, key=lambda context: min(map(self._urgency, context.sequences)), default=None)
+        first = {context: min(context.sequences, key=self._urgency) for context in active}
+        active.sort(key=lambda context: self._urgency(first[context]))
+        leading = {context: first[context].generation for context in active}
+        most_urgent = min((one.priority for one in leading.values()), default=0)
+        departments = {one.department for one in leading.values()}
+        return [
+            context
+            for context, one in leading.items()
+            if not context.is_computing
+            and one.priority == most_urgent
+            and not self._turns.must_yield(one.department, departments)
+        ]
 
     def _urgency(self, sequence: Sequence) -> tuple[int, float]:
         return sequence.generation.priority, self._turns.served(sequence.generation.department)
 
-    def _step(self, context: Context) -> None:
-        self._pool.touch(context)
-        order = sorted(context.sequences, key=lambda one: (one.in_prompt, *self._urgency(one)))
-        try:
-            steps = context.step(self._batch, order, self._chunk(order))
-        except EngineFailed as error:
-            _log.exception("A batch of %s failed", context.adapter and context.adapter.name)
-            for sequence in order:
-                self._fail(context, sequence, error)
+    def _chunk(self, order: list[Sequence], width: int) -> int:
+        """How many prompt tokens to compute at once: fewer if anybody else waits for the step to end."""
+        active = sum(1 for context in self._pool.contexts if context.sequences)
+        if order[0].in_prompt and active <= self._lanes:
+            return max(self._chunk_size, self._batch_size * width // self._lanes)
+        return self._chunk_size
+
+    def _settle(self, run: Run) -> None:
+        context = run.context
+        context.is_computing = False
+        self._free_lanes += run.width
+        if run.width > 1:
+            self._crowding.observe(run.elapsed, run.on_processor)
+        if run.failure is not None:
+            _log.error("A batch of %s failed: %s", context.adapter and context.adapter.name, run.failure.message)
+            for sequence in run.order:
+                self._fail(context, sequence, run.failure)
             # What the cache holds now is uncertain.
             context.bind(context.adapter)
             return
-        for step in steps:
+        for step in run.steps:
             self._finish_step(context, step)
-
-    def _chunk(self, order: list[Sequence]) -> int:
-        """How many prompt tokens to compute at once: fewer if anybody else waits for the step to end."""
-        alone = len(order) == len(self._running) and order[0].in_prompt
-        return self._batch.capacity if alone else self._chunk_size
+        for sequence in [one for one in context.sequences if one.is_unwanted]:
+            self._retire_sequence(context, sequence)
 
     def _finish_step(self, context: Context, step: Step) -> None:
         sequence = step.sequence
         generation = sequence.generation
         if sequence.in_prompt:
             self._turns.charge(generation.department, prompt=len(step.tokens))
-        if step.row is None:
+        if step.row is None or sequence.is_unwanted:
             return
         try:
             piece = sequence.sample(context.pointer, step.row)

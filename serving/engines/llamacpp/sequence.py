@@ -19,6 +19,7 @@ class Sequence:
         self.generation = generation
         self.pending = generation.prompt[generation.cached :]
         self.in_prompt = True
+        self.is_unwanted = False
         self._model = model
         self._computed = generation.cached
         self._produced = 0

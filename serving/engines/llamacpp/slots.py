@@ -41,6 +41,11 @@ class Slots:
         self._clock = itertools.count(1)
 
     @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._slots)
+
+    @property
     def has_room(self) -> bool:
         """Whether a slot is free."""
         return any(not slot.busy for slot in self._slots)

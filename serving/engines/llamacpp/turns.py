@@ -1,10 +1,12 @@
 """Virtual token counters: whose turn it is, so that no department is served at another's cost."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # An output token needs a pass over the weights, of which a prompt's chunk needs one for all of its tokens.
 PROMPT_WEIGHT, OUTPUT_WEIGHT = 1, 4
+# How far a department may be ahead of one of greater weight that is computed beside it.
+_LEAD = 16 * OUTPUT_WEIGHT
 
 
 class FairTurns:
@@ -42,6 +44,14 @@ class FairTurns:
     def served(self, department: str, *, prompt: int = 0) -> float:
         """A present department's counter, as it will be after `prompt` more prompt tokens."""
         return self._served[department] + PROMPT_WEIGHT * prompt / self._weights.get(department, 1.0)
+
+    def must_yield(self, department: str, others: Iterable[str]) -> bool:
+        """Whether a department is so far ahead of one of greater weight that it must not run beside it.
+
+        Departments of equal weight need no such bound: side by side, each has as many threads as the other.
+        """
+        weight, served = self._weights.get(department, 1.0), self._served[department]
+        return any(self._weights.get(one, 1.0) > weight and served - self._served[one] > _LEAD for one in others)
 
     def _forget_the_settled(self) -> None:
         """Drops absent departments that would be lifted anyway, and everybody once nobody is left to be fair to."""

@@ -52,7 +52,9 @@ class Bench:
         sequences = [self.context.join(generation) for generation in generations]
         found: dict[int, Logits] = {}
         while pending := [one for one in sequences if one.pending]:
-            for step in self.context.step(self._batch, pending, chunk):
+            steps = self.context.fill(self._batch, pending, chunk)
+            self.context.compute(self._batch, threads=2, threads_batch=2)
+            for step in steps:
                 if step.row is not None:
                     pointer = api.llama_get_logits_ith(self.context.pointer, step.row)
                     size = self.model.vocabulary_size

@@ -92,11 +92,11 @@ def test_a_prompt_that_nobody_waits_behind_takes_whole_batches(make_engine: Call
 
 def watch(context: Any, steps: list[tuple[str, int]]) -> None:
     """Notes whose prompt or output each step of a context computes, and how much of it."""
-    computed = context.step
+    filled = context.fill
 
-    def step(batch: Any, order: Any, chunk: int) -> Any:
-        done = computed(batch, order, chunk)
+    def fill(batch: Any, order: Any, chunk: int) -> Any:
+        done = filled(batch, order, chunk)
         steps.extend((one.sequence.generation.department, len(one.tokens)) for one in done)
         return done
 
-    context.step = step
+    context.fill = fill

@@ -64,7 +64,9 @@ def test_files_of_every_quantisation_work(
     context.bind(Adapter("base"))
     sequence = context.join(Generation(Adapter("base"), [1, 2, 3], SamplingParams(temperature=0), 1, None))
 
-    (step,) = context.step(Batch(8), [sequence], 8)
+    batch = Batch(8)
+    (step,) = context.fill(batch, [sequence], 8)
+    context.compute(batch, threads=1, threads_batch=1)
 
     assert step.row is not None
     piece = sequence.sample(context.pointer, step.row)

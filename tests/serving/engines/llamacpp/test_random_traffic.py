@@ -48,17 +48,17 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize(("seed", "threads", "contexts"), [(1, 1, 2), (2, 2, 3)])
 def test_random_traffic_gets_single_run_replies(
-    make_engine: Callable[..., Any], tiny_lora_files: list[Path], seed: int
+    make_engine: Callable[..., Any], tiny_lora_files: list[Path], seed: int, threads: int, contexts: int
 ) -> None:
     draw = random.Random(seed)
     references = single_runs(make_engine, prompts(draw), tiny_lora_files)
     assert len({tuple(tokens) for *_, tokens in references}) > len(references) / 2, "The replies hardly differ."
 
     engine = make_engine(
-        *("--parallel", "3", "--max-contexts", "2", "--batch-size", "32", "--chunk-size", "8"),
-        *("--max-queue", str(REQUESTS)),
+        *("--parallel", "3", "--max-contexts", str(contexts), "--batch-size", "32", "--chunk-size", "8"),
+        *("--max-queue", str(REQUESTS), "--threads", str(threads)),
     )
     loaded = {path: engine.load(path) for path in tiny_lora_files}
     sent: list[tuple[Any, list[int]]] = []
@@ -91,7 +91,7 @@ def test_random_traffic_gets_single_run_replies(
                 finished += 1
     assert finished > REQUESTS / 2
     assert engine.call(lambda: engine.scheduler.unfinished) == []
-    assert engine.call(lambda: [context.sequences for context in engine.pool.contexts]) == [[], []]
+    assert engine.call(lambda: [context.sequences for context in engine.pool.contexts]) == [[]] * contexts
     for adapter in loaded.values():
         engine.call(lambda adapter=adapter: engine.scheduler.retire(adapter))
         assert (adapter.users, adapter.pointer) == (0, None)

@@ -71,3 +71,17 @@ def test_a_department_is_present_until_its_last_generation_has_ended() -> None:
     turns.leave("a")
 
     assert turns.served("a") == OUTPUT_WEIGHT
+
+
+def test_who_is_far_ahead_of_a_heavier_department_must_yield_to_it() -> None:
+    turns = FairTurns({"heavy": 4.0})
+    for department in ("heavy", "light", "other"):
+        turns.arrive(department)
+
+    turns.charge("light", output=10)
+    assert not turns.must_yield("light", ["heavy", "light", "other"])
+
+    turns.charge("light", output=10)
+    assert turns.must_yield("light", ["heavy", "light", "other"])
+    assert not turns.must_yield("light", ["light", "other"])
+    assert not turns.must_yield("heavy", ["heavy", "light", "other"])
