@@ -68,7 +68,8 @@ class Places:
         company = len(context.sequences)
         if not company and any(one.sequences for one in own):
             # Alone in a context, it shares its steps with nobody; that pays if they are computed beside the others.
-            company = _WORTH_SPREADING if self._is_lane_free else context.slots.count
+            # One less, so that some cached tokens more there do not make it the fifth in another.
+            company = _WORTH_SPREADING - 1 if self._is_lane_free else context.slots.count
         uncomputed = len(generation.prompt) - context.cached(generation)
         return uncomputed + _COST_OF_COMPANY * company, len(context.sequences)
 
