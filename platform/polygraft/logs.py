@@ -24,7 +24,12 @@ def logging_config(style: Literal["console", "json"], level: str) -> None:
     final: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if style == "json"
-        else [structlog.dev.ConsoleRenderer(pad_event_to=0, pad_level=False)]
+        # Plain, since a traceback that shows variables would put prompts and secrets into the log.
+        else [
+            structlog.dev.ConsoleRenderer(
+                pad_event_to=0, pad_level=False, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     logging.config.dictConfig(
         {

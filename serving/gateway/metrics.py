@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from serving.gateway.call import Call
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_PAUSES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 # Label values are slugs, resolved model names and enums, never what a caller wrote: their number stays bounded.
 REQUESTS = Counter("polygraft_requests", "Inference requests.", ["department", "model", "engine", "outcome", "status"])
@@ -24,6 +25,13 @@ FIRST_TOKEN = Histogram(
     ["department", "engine"],
     buckets=_SECONDS,
 )
+PER_TOKEN = Histogram(
+    "polygraft_time_per_output_token_seconds",
+    "Between the tokens of a stream, on average from its first content to its end.",
+    ["department", "engine"],
+    buckets=_PAUSES,
+)
+FALLBACKS = Counter("polygraft_fallbacks", "Requests answered by another engine than their first choice.", ["reason"])
 IN_FLIGHT = Gauge("polygraft_requests_in_flight", "Inference requests under way.", multiprocess_mode="livesum")
 RETRIES = Counter("polygraft_engine_retries", "Engines passed over before a first byte.", ["reason"])
 WAITS = Counter("polygraft_engine_waits", "Requests that waited for an adapter to be loaded or an engine to wake.")
@@ -68,6 +76,11 @@ def observe(call: Call) -> None:
     _duration(department, engine)(call.duration)
     if call.first_token is not None:
         _first_token(department, engine)(call.first_token - call.started)
+        if call.completion_tokens > 1:
+            seconds = call.started + call.duration - call.first_token
+            _per_token(department, engine)(seconds / (call.completion_tokens - 1))
+    if call.fallback:
+        FALLBACKS.labels(call.fallback).inc()
     if call.prompt_tokens:
         _tokens(department, model, "prompt")(call.prompt_tokens)
     if call.completion_tokens:
@@ -105,3 +118,8 @@ def _duration(department: str, engine: str) -> Callable[[float], None]:
 @cache
 def _first_token(department: str, engine: str) -> Callable[[float], None]:
     return FIRST_TOKEN.labels(department, engine).observe
+
+
+@cache
+def _per_token(department: str, engine: str) -> Callable[[float], None]:
+    return PER_TOKEN.labels(department, engine).observe

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from polygraft.configuration_table import render
 from serving.gateway.errors import every_error
@@ -21,6 +22,28 @@ def test_the_api_page_lists_every_error_with_its_status_and_meaning() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     rows = [f"| {error.status} | `{error.code}` | {error.summary} |" for error in every_error()]
     assert [row for row in rows if row not in page] == []
+
+
+def metric_names() -> set[str]:
+    """Every metric of ours, as Prometheus shows it."""
+    return {
+        metric.name + ("_total" if metric.type == "counter" else "")
+        for metric in REGISTRY.collect()
+        if metric.name.startswith("polygraft_")
+    }
+
+
+def test_the_operations_page_lists_every_metric() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert [name for name in sorted(metric_names()) if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("file", ["grafana/polygraft.json", "prometheus/alerts.yml"])
+def test_dashboard_and_alerts_know_only_metrics_that_exist(file: str) -> None:
+    used = set(re.findall(r"polygraft_[a-z_]+", (ROOT / "deploy" / file).read_text()))
+    known = metric_names() | {f"{name}_bucket" for name in metric_names()}
+    assert used
+    assert used <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from cast import Cast
 from deadline import wait_until
 from polygraft.conf import config
+from polygraft.logs import logging_config
 
 from .served import CHAT, Engines, Served, question
 
@@ -52,6 +53,25 @@ def test_the_access_log_has_one_line_per_request_and_none_of_its_content(
         assert (lines[ids[2]]["department"], lines[ids[2]]["status"]) == (None, 401)
 
 
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_defect_leaves_a_traceback_in_the_log_and_nothing_of_the_content(
+    cast: Cast, engines: Engines, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    logging_config(style, "INFO")  # type: ignore[arg-type]  # a literal
+    monkeypatch.setattr("serving.gateway.dispatch.engines_for", broken)
+    engines.start()
+    with Served() as served:
+        assert served.client(cast.secret).post(CHAT, json=question(text=SECRETS)).status_code == 500
+    logging_config(config().log_format, config().log_level)
+    log = capsys.readouterr().err
+    assert "ZeroDivisionError" in log
+    assert "parcel" not in log
+    assert cast.secret not in log
+
+
 def access_lines(log: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"] == "request"]
@@ -82,13 +102,14 @@ def test_requests_tokens_and_durations_are_counted_by_department_model_and_engin
             sample("polygraft_tokens_total", **tokens, kind="completion"),
             sample("polygraft_request_duration_seconds_count", **where),
             sample("polygraft_time_to_first_token_seconds_count", **where),
+            sample("polygraft_time_per_output_token_seconds_count", **where),
         ]
 
     before = samples()
     client.post(CHAT, json=question())
     client.post(CHAT, json=question(stream=True))
     wait_until(lambda: samples()[0] == before[0] + 2, seconds=2, what="both are counted")
-    assert [after - earlier for after, earlier in zip(samples(), before, strict=True)] == [2, 14, 16, 2, 1]
+    assert [after - earlier for after, earlier in zip(samples(), before, strict=True)] == [2, 14, 16, 2, 1, 1]
 
 
 def test_what_callers_write_never_becomes_a_label(client: httpx.Client) -> None:
