@@ -61,7 +61,7 @@ def test_a_defect_leaves_a_traceback_in_the_log_and_nothing_of_the_content(
         raise ZeroDivisionError
 
     logging_config(style, "INFO")  # type: ignore[arg-type]  # a literal
-    monkeypatch.setattr("serving.gateway.dispatch.engines_for", broken)
+    monkeypatch.setattr("serving.gateway.body._stream", broken)
     engines.start()
     with Served() as served:
         assert served.client(cast.secret).post(CHAT, json=question(text=SECRETS)).status_code == 500
