@@ -126,6 +126,7 @@ class Engines:
                     secret="",
                     state="ready",
                     resident=frozenset({ENGINE_MODEL}),
+                    slots=32,
                 )
                 engine_publish(redis_client(), entry)
             announce(Change.ENGINES)

@@ -16,7 +16,8 @@ from serving.gateway import auth, document
 from serving.gateway.body import parse_wish, read_body
 from serving.gateway.call import Call, ClientLeft
 from serving.gateway.departure import Departure
-from serving.gateway.errors import GatewayError, InternalError, MethodNotAllowed, UnknownEndpoint
+from serving.gateway.errors import GatewayError, InternalError, InvalidValue, MethodNotAllowed, UnknownEndpoint
+from serving.gateway.estimate import WITHOUT_COMPLETION
 from serving.gateway.parts import Parts
 from serving.gateway.reply import send_error, send_json
 from serving.gateway.translate.messages_models import anthropic_model, anthropic_models
@@ -40,6 +41,8 @@ async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
     wish = parse_wish(await read_body(call, parts.max_request_bytes))
     parts.policy.apply(call.endpoint, wish.body)
     call.model, call.streamed = wish.model, wish.stream
+    if wish.stream and call.endpoint in WITHOUT_COMPLETION:
+        raise InvalidValue("'stream' is not possible here: this answer comes whole.", param="stream")
     target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
     await parts.limiter.reserve(call, target, wish)
     with Departure(parts.departures, call.receive):

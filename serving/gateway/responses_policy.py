@@ -13,11 +13,10 @@ TOOLS = frozenset({"function", "custom"})
 IGNORED_TOOLS = frozenset(
     {"local_shell", "shell", "web_search", "web_search_preview", "image_generation", "namespace", "tool_search"}
 )
-ITEMS = frozenset(
-    {
-        *("message", "function_call", "function_call_output", "reasoning"),
-        *("custom_tool_call", "custom_tool_call_output"),
-    }
+# A tuple: what a caller gives as a type may be a list, which no set can be asked for.
+ITEMS = (
+    *("message", "function_call", "function_call_output", "reasoning"),
+    *("custom_tool_call", "custom_tool_call_output"),
 )
 # What may be asked for beside the answer; everything else is what nothing here produces.
 _INCLUDED = "message.output_text.logprobs"

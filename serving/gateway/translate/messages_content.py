@@ -7,7 +7,8 @@ import orjson
 from serving.gateway.errors import InvalidValue
 
 # What a model thought stays with the answer that it thought for.
-_DROPPED_BLOCKS = frozenset({"thinking", "redacted_thinking"})
+# Tuples: what a caller gives as a type may be a list, which no set can be asked for.
+_DROPPED_BLOCKS = ("thinking", "redacted_thinking")
 
 Message = dict[str, Any]
 Part = dict[str, Any]

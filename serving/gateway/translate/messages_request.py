@@ -90,7 +90,7 @@ def _tool_choice(choice: object) -> Body:
     if choice is None:
         return {}
     kind = choice.get("type") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or (kind not in _CHOICES and kind != "tool"):
+    if not isinstance(choice, dict) or (kind not in (*_CHOICES, "tool")):
         raise InvalidValue("'tool_choice.type' must be auto, any, tool or none.", param="tool_choice")
     named = {"type": "function", "function": {"name": choice.get("name")}}
     chosen: Body = {"tool_choice": named if kind == "tool" else _CHOICES[str(kind)]}

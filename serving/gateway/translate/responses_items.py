@@ -10,9 +10,10 @@ from serving.gateway.translate.messages_content import plain
 Body = dict[str, Any]
 
 # What a model thought stays with the answer that it thought for.
-_DROPPED_ITEMS = frozenset({"reasoning"})
+# Tuples: what a caller gives as a type may be a list, which no set can be asked for.
+_DROPPED_ITEMS = ("reasoning",)
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
-_TEXTS = frozenset({"input_text", "output_text", "text", "refusal"})
+_TEXTS = ("input_text", "output_text", "text", "refusal")
 
 
 def chat_messages(given: object, instructions: object) -> list[Body]:

@@ -218,6 +218,15 @@ def nested(depth: int, opening: str = "[", closing: str = "]") -> str:
 
 
 GOOD = '{"model": "support-bot", "prompt": "a", "messages": [{"role": "user", "content": "a"}]'
+# Fields of every dialect that say what something is, with what is no word.
+KINDS = [
+    '"messages": [{"role": KIND, "content": "a"}], "input": [{"role": KIND, "content": "a"}]',
+    '"messages": [{"role": "user", "content": [{"type": KIND}]}], "input": [{"content": [{"type": KIND}]}]',
+    '"messages": [{"role": "assistant", "content": [{"type": KIND}]}], "input": [{"type": KIND}]',
+    '"tools": [{"type": KIND}], "tool_choice": {"type": KIND}, "input": "a", "messages": [{"content": "a"}]',
+    '"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": KIND}}]}], "input": KIND',
+    '"system": [{"type": KIND}], "instructions": KIND, "stop_sequences": KIND, "thinking": {"type": KIND}',
+]
 BODIES = {
     "empty": b"",
     "null": b"null",
@@ -243,6 +252,11 @@ BODIES = {
     "messages hold null": json.dumps(question() | {"messages": [None, 5, "a", [], {}]}).encode(),
     "tools are wrong": json.dumps(question(tools={"a": 1}, tool_choice=5, response_format=[])).encode(),
     **{
+        f"{number}: {value}": f'{{"model": "support-bot", "max_tokens": 9, {fields.replace("KIND", value)}}}'.encode()
+        for number, fields in enumerate(KINDS)
+        for value in ("[]", "{}", "5", "null", "true", '"a"')
+    },
+    **{
         f"{field} = {value[:12]}": f'{GOOD}, "{field}": {value}}}'.encode()
         for field in ("max_tokens", "temperature", "n", "logprobs", "seed", "stream", "stream_options", "user")
         for value in ("1e999", "-1e308", "9" * 400, "18446744073709551616", "-1", "NaN", "true", '"9"', "{}", "[[]]")
@@ -250,7 +264,9 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+@pytest.mark.parametrize(
+    "path", [CHAT, "/v1/completions", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses"]
+)
 def test_no_body_makes_the_gateway_fail(production: Production, path: str) -> None:
     headers = {"authorization": f"Bearer {production.secret}", "content-type": "application/json"}
     with httpx.Client(base_url=production.url, headers=headers, timeout=10, trust_env=False) as client:
