@@ -56,9 +56,10 @@ def restart_of(deployment: Deployment) -> Restart:
         return Restart(at=now)
     last = failures[0]
     assert last.ended_at is not None  # noqa: S101  # by the query
-    rounds = -(-len(failures) // max(deployment.replicas, 1))
-    if rounds >= GIVEN_UP_AFTER:
+    replicas = max(deployment.replicas, 1)
+    if len(failures) >= GIVEN_UP_AFTER * replicas:
         return Restart(at=None, failures=len(failures), last=last)
+    rounds = -(-len(failures) // replicas)
     wait = min(timedelta(seconds=2 ** (rounds - 1)), _LONGEST_WAIT)
     return Restart(at=last.ended_at + wait, failures=len(failures), last=last)
 

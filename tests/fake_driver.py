@@ -17,10 +17,11 @@ class FakeDriver(LlamaCppDriver):
         self.refused: set[str] = set()
         self.arguments: list[str] = []
         self.loads: list[str] = []
+        self.started: list[EngineProcess] = []
 
     def start(self, spec: EngineSpec) -> EngineProcess:
         port = free_port(spec.host)
-        return start_process(
+        process = start_process(
             [sys.executable, str(FAKE_ENGINE), "--port", str(port), "--model", spec.base_model, *self.arguments],
             engine_id=spec.id,
             address=f"{spec.host}:{port}",
@@ -29,6 +30,8 @@ class FakeDriver(LlamaCppDriver):
             environment={},
             tethered=spec.tethered,
         )
+        self.started.append(process)
+        return process
 
     def load_adapter(self, engine: EngineProcess, adapter: AdapterFiles) -> None:
         self.loads.append(adapter.name)

@@ -1,4 +1,4 @@
-"""The management API's views of the platform's own objects: base models, deployments, engines, nodes."""
+"""The management API's views of the platform's own objects: base models and deployments."""
 
 from typing import Any
 
@@ -10,21 +10,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from polygraft.live import redis_client
 from serving.api.serializers import (
     BaseModelAdminSerializer,
     BaseModelPricesSerializer,
     BaseModelSerializer,
     DeploymentChangeSerializer,
     DeploymentSerializer,
-    EngineSerializer,
-    NodeSerializer,
 )
 from serving.base_models import base_model_create, base_model_reprice
 from serving.deployments import deployment_change, deployment_create, deployment_delete
 from serving.engines.kinds import EngineKind
-from serving.models import BaseModel, Deployment, Engine, Node
-from serving.registry import living_engines, living_nodes
+from serving.models import BaseModel, Deployment
+from serving.restarts import deployment_start_again
 from tenants.access import Right, may
 from tenants.api.scoping import PlatformView
 
@@ -121,30 +118,13 @@ class DeploymentDetail(PlatformView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class EngineList(PlatformView, generics.ListAPIView[Engine]):
-    """Engines, living and ended, the newest first."""
+class DeploymentStartAgain(PlatformView):
+    """A deployment whose engines failed too often."""
 
-    rights = {"GET": Right.PLATFORM_VIEW}
-    serializer_class = EngineSerializer
-    queryset = Engine.objects.select_related("node", "deployment__base_model")
-    filterset_fields = {"state": ["exact", "in"], "node__name": ["exact"], "deployment": ["exact"]}
-    ordering_fields = ["created_at"]
+    rights = {"POST": Right.PLATFORM_MANAGE}
 
-    def get_serializer_context(self) -> dict[str, Any]:
-        """How many adapters each living engine holds."""
-        residents = {engine.id: len(engine.resident) for engine in living_engines(redis_client())}
-        return {**super().get_serializer_context(), "residents": residents}
-
-
-class NodeList(PlatformView, generics.ListAPIView[Node]):
-    """Nodes, living and lost."""
-
-    rights = {"GET": Right.PLATFORM_VIEW}
-    serializer_class = NodeSerializer
-    queryset = Node.objects.all()
-    search_fields = ["name"]
-    ordering_fields = ["name", "last_seen_at"]
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        """The names of the nodes whose agents speak."""
-        return {**super().get_serializer_context(), "living": {node.name for node in living_nodes(redis_client())}}
+    @extend_schema(request=None, responses={204: None})
+    def post(self, request: Request, pk: int) -> Response:
+        """Forget its failures and start what is missing, at once."""
+        deployment_start_again(deployment=get_object_or_404(Deployment, pk=pk), by=self.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)

@@ -9,6 +9,7 @@ from serving.deployments import WISHES
 from serving.engines.kinds import EngineKind
 from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, PlatformEvent, Upload
 from serving.prices import Prices
+from serving.registry import EngineEntry
 from serving.uploads.lifecycle import upload_offset
 from tenants.models import Department
 
@@ -216,13 +217,16 @@ class DeploymentChangeSerializer(DeploymentSerializer):
 
 
 class EngineSerializer(serializers.ModelSerializer[Engine]):
-    """An engine, living or ended."""
+    """An engine, living or ended; `failure` is what it failed of, and `error` its last words."""
 
     node = serializers.SlugRelatedField[Node](slug_field="name", read_only=True)
     base_model = serializers.CharField(source="deployment.base_model.name", read_only=True)
     engine_kind = serializers.CharField(source="deployment.engine_kind", read_only=True)
     deployment = serializers.PrimaryKeyRelatedField[Deployment](read_only=True)
     adapters = serializers.SerializerMethodField(help_text="How many adapter versions it has loaded.")
+    running = serializers.SerializerMethodField(help_text="Requests that it works on.")
+    waiting = serializers.SerializerMethodField(help_text="Requests that wait in it.")
+    kv_usage = serializers.SerializerMethodField(help_text="Share of its KV cache in use; 1 is all of it.")
 
     class Meta:
         model = Engine
@@ -233,7 +237,13 @@ class EngineSerializer(serializers.ModelSerializer[Engine]):
             "engine_kind",
             "node",
             "state",
+            "gpus",
+            "pid",
             "adapters",
+            "running",
+            "waiting",
+            "kv_usage",
+            "failure",
             "error",
             "created_at",
             "ready_at",
@@ -242,23 +252,58 @@ class EngineSerializer(serializers.ModelSerializer[Engine]):
 
     def get_adapters(self, engine: Engine) -> int:
         """Counted in the live registry."""
-        residents: dict[str, int] = self.context["residents"]
-        return residents.get(str(engine.pk), 0)
+        entry = self._entry(engine)
+        return len(entry.resident) if entry else 0
+
+    def get_running(self, engine: Engine) -> int:
+        """As the engine measured it."""
+        entry = self._entry(engine)
+        return entry.running if entry else 0
+
+    def get_waiting(self, engine: Engine) -> int:
+        """As the engine measured it."""
+        entry = self._entry(engine)
+        return entry.waiting if entry else 0
+
+    def get_kv_usage(self, engine: Engine) -> float:
+        """As the engine measured it."""
+        entry = self._entry(engine)
+        return entry.kv_usage if entry else 0.0
+
+    def _entry(self, engine: Engine) -> EngineEntry | None:
+        entries: dict[str, EngineEntry] = self.context["entries"]
+        return entries.get(str(engine.pk))
+
+
+class EngineLogSerializer(serializers.Serializer[Any]):
+    """The last lines of an engine's log, the oldest first."""
+
+    lines = serializers.ListField(child=serializers.CharField())
+
+    class Query(serializers.Serializer[Any]):
+        """How many are asked for."""
+
+        lines = serializers.IntegerField(min_value=1, max_value=400, required=False)
 
 
 class NodeSerializer(serializers.ModelSerializer[Node]):
-    """A node; `alive` is whether its agent has spoken within 15 seconds."""
+    """A node; `state` is `alive`, or `lost` once its agent has not spoken for 12 seconds."""
 
     alive = serializers.SerializerMethodField()
+    state = serializers.SerializerMethodField()
 
     class Meta:
         model = Node
-        fields = ["name", "address", "alive", "facts", "first_seen_at", "last_seen_at"]
+        fields = ["name", "address", "alive", "state", "facts", "first_seen_at", "last_seen_at"]
 
     def get_alive(self, node: Node) -> bool:
         """Read from the live registry."""
         living: set[str] = self.context["living"]
         return node.name in living
+
+    def get_state(self, node: Node) -> str:
+        """The same in a word."""
+        return "alive" if self.get_alive(node) else "lost"
 
 
 class PlatformEventSerializer(serializers.ModelSerializer[PlatformEvent]):

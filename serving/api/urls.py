@@ -4,6 +4,7 @@ from django.urls import path
 
 from serving.api import (
     adapter_views,
+    engine_views,
     event_views,
     placement_views,
     plan_views,
@@ -26,8 +27,16 @@ urlpatterns = [
         residency_views.DeploymentResidency.as_view(),
         name="api-deployment-residency",
     ),
-    path("engines", platform_views.EngineList.as_view(), name="api-engines"),
-    path("nodes", platform_views.NodeList.as_view(), name="api-nodes"),
+    path(
+        "deployments/<int:pk>/start-again",
+        platform_views.DeploymentStartAgain.as_view(),
+        name="api-deployment-start-again",
+    ),
+    path("engines", engine_views.EngineList.as_view(), name="api-engines"),
+    path("engines/<uuid:pk>", engine_views.EngineDetail.as_view(), name="api-engine"),
+    path("engines/<uuid:pk>/log", engine_views.EngineLog.as_view(), name="api-engine-log"),
+    path("nodes", engine_views.NodeList.as_view(), name="api-nodes"),
+    path("nodes/<str:name>", engine_views.NodeDetail.as_view(), name="api-node"),
     path("events", event_views.EventList.as_view(), name="api-events"),
     path(_ADAPTERS, adapter_views.AdapterList.as_view(), name="api-adapters"),
     path(f"{_ADAPTERS}/<str:name>", adapter_views.AdapterDetail.as_view(), name="api-adapter"),

@@ -17,6 +17,7 @@ from serving.deployments import deployment_change, deployment_create, deployment
 from serving.engines.kinds import EngineKind
 from serving.models import AdapterVersion, Deployment, EngineState
 from serving.needs import deployment_need
+from serving.restarts import deployment_start_again
 from tenants.access import Right, require
 
 _REFRESH_SECONDS = 2
@@ -122,3 +123,15 @@ def deployment_deletion(request: HttpRequest, pk: int) -> HttpResponse:
             return go_to(request, back)
     context = {"deployment": deployment, "problems": problems}
     return ask(request, "serving/deployment_delete.html", context, back=back)
+
+
+@require_http_methods(["GET", "POST"])
+def deployment_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Start a deployment again whose engines failed too often."""
+    require(person(request), Right.PLATFORM_MANAGE)
+    deployment = get_object_or_404(Deployment.objects.select_related("base_model"), pk=pk)
+    back = reverse("engine-list")
+    if request.method == "POST":
+        deployment_start_again(deployment=deployment, by=person(request))
+        return go_to(request, back)
+    return ask(request, "serving/deployment_start_again.html", {"deployment": deployment}, back=back)

@@ -9,7 +9,7 @@ import redis
 from polygraft.live import redis_client
 from serving.gateway.peers import avoided_engines
 from serving.models import Engine, EngineState
-from serving.registry import EngineEntry, living_engines
+from serving.registry import EngineEntry, living_engines, living_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,14 @@ def registry() -> Registry:
         return Registry(living_engines(redis_client()), frozenset(avoided_engines(redis_client())))
     except redis.RedisError:
         return Registry([], is_away=True)
+
+
+def living_node_names() -> set[str]:
+    """The nodes that speak; none when Redis cannot be reached."""
+    try:
+        return {node.name for node in living_nodes(redis_client())}
+    except redis.RedisError:
+        return set()
 
 
 def engine_rows(engines: Iterable[Engine], known: Registry) -> list[EngineRow]:

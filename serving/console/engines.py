@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import redis
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
@@ -12,13 +11,11 @@ from django.views.decorators.http import require_safe
 
 from polygraft.answers import person
 from polygraft.listing import PER_PAGE
-from polygraft.live import redis_client
 from polygraft.live_fragment import asks_for_fragment, fragment_answer, live_fragment
-from serving.console.engine_rows import engine_rows, registry
+from serving.console.engine_rows import engine_rows, living_node_names, registry
 from serving.console.events import newest_events
 from serving.models import Deployment, Engine, EngineState, Node
 from serving.models.engine import LIVING_STATES
-from serving.registry import living_nodes
 from tenants.access import Right, require
 
 _REFRESH_SECONDS = 2
@@ -46,7 +43,7 @@ def engine_list(request: HttpRequest) -> HttpResponse:
         "rows": engine_rows(page, known),
         "registry_is_away": known.is_away,
         "nodes": Node.objects.annotate(living_count=Count("engines", filter=Q(engines__state__in=LIVING_STATES))),
-        "living_nodes": _living_node_names(),
+        "living_nodes": living_node_names(),
         "shows_all": shows_all,
         "events": newest_events(),
     }
@@ -54,10 +51,3 @@ def engine_list(request: HttpRequest) -> HttpResponse:
     if asks_for_fragment(request):
         return fragment_answer(request, live)
     return render(request, "serving/engine_list.html", {"live": live})
-
-
-def _living_node_names() -> set[str]:
-    try:
-        return {node.name for node in living_nodes(redis_client())}
-    except redis.RedisError:
-        return set()

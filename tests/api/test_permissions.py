@@ -90,8 +90,12 @@ ROWS = [
     Row("put", "departments/{support}/adapters/support-bot/placement", ADMINS, 200, {"placement": "auto"}),
     Row("get", "deployments/{deployment}/residency", READERS),
     Row("put", "deployments/{deployment}/residency", ADMINS, 200, {"residency": "on_demand", "adapter_slots": 8}),
+    Row("post", "deployments/{deployment}/start-again", ADMINS, 204),
     Row("get", "engines", READERS),
+    Row("get", "engines/{engine}", READERS),
+    Row("get", "engines/{engine}/log", READERS),
     Row("get", "nodes", READERS),
+    Row("get", "nodes/node-1", READERS),
     Row("get", "events", READERS),
 ]
 
@@ -116,6 +120,7 @@ def call(row: Row, person: str, cast: Cast) -> int:
         "support": cast.support.slug,
         "key": cast.key.pk,
         "deployment": cast.deployment.pk,
+        "engine": cast.engine.pk,
         "gguf": cast.base_model.gguf_path,
         "upload": cast.upload.pk,
     }
@@ -151,17 +156,22 @@ def test_the_table_has_every_endpoint_of_the_management_api() -> None:
         )
         for method, path in listed
     }
-    in_table = {
-        (
-            method,
-            path.replace("{support}", "<str:slug>")
-            .replace("{key}", "<int:pk>")
-            .replace("{deployment}", "<int:pk>")
-            .replace("{upload}", "<uuid:pk>"),
-        )
-        for method, path in in_table
-    }
+    in_table = {(method, _as_route(path)) for method, path in in_table}
     assert set(endpoints()) == in_table
+
+
+def _as_route(path: str) -> str:
+    """A path of the table as the URL configuration writes it."""
+    for part, route in {
+        "{support}": "<str:slug>",
+        "{key}": "<int:pk>",
+        "{deployment}": "<int:pk>",
+        "{engine}": "<uuid:pk>",
+        "{upload}": "<uuid:pk>",
+        "nodes/node-1": "nodes/<str:name>",
+    }.items():
+        path = path.replace(part, route)
+    return path
 
 
 def endpoints() -> Iterator[tuple[str, str]]:

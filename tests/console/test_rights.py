@@ -122,6 +122,10 @@ ROWS = [
     Row("deployment-replicas", ADMINS, ["deployment"], {"replicas": 2}),
     Row("deployment-residency", ADMINS, ["deployment"]),
     Row("deployment-residency", ADMINS, ["deployment"], {"residency": "on_demand", "adapter_slots": 8}),
+    Row("deployment-start-again", ADMINS, ["deployment"]),
+    Row("deployment-start-again", ADMINS, ["deployment"], {}),
+    Row("engine", READERS, ["engine"]),
+    Row("node", READERS, ["node-1"]),
     Row("deployment-delete", ADMINS, ["deployment"]),
     Row("deployment-delete", ADMINS, ["deployment"], {}),
     Row("base-model-list", ANYBODY),
@@ -146,6 +150,7 @@ def address(row: Row, cast: Cast) -> str:
         "membership": cast.support.memberships.get(user=cast.people["vera"]).pk,
         "deployment": cast.deployment.pk,
         "base_model": cast.base_model.pk,
+        "engine": cast.engine.pk,
         "vera": cast.people["vera"].pk,  # type: ignore[union-attr]  # not nobody
     }
     return reverse(row.name, args=[ids.get(part, part) for part in row.parts])
