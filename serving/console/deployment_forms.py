@@ -11,7 +11,7 @@ from django.db.models import Q
 from serving.console.kind_names import KIND_NAMES
 from serving.deployments import WISHES
 from serving.engines.kinds import EngineKind
-from serving.engines.options import OPTIONS, Choice, Flags, Number, Option, Switch, Text
+from serving.engines.options import OPTIONS, Choice, Flags, Number, Option, Share, Switch, Text
 from serving.models import Adapter, BaseModel, Deployment, Residency
 
 _HAS_FILES = {EngineKind.LLAMACPP: Q(gguf_path__gt=""), EngineKind.VLLM: Q(hf_path__gt="")}
@@ -31,6 +31,8 @@ def _option_field(option: Option, **about: Any) -> forms.Field:
                 empty_value=None,
                 **about,
             )
+        case Share():
+            return forms.FloatField(min_value=0, max_value=1, **about)
         case Flags():
             return forms.CharField(max_length=500, **about)
         case Text():

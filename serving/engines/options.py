@@ -29,6 +29,24 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A share of something: more than 0, at most 1."""
+
+    flag: str
+    meaning: str
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value; None: nothing."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+            return "must be a number of more than 0 and at most 1"
+        return None
+
+    def words(self, value: object) -> list[str]:
+        """The option on a command line."""
+        return [self.flag, str(value)]
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few whole numbers."""
 
@@ -108,7 +126,7 @@ class Flags:
         return str(value).split()
 
 
-Option = Number | Choice | Text | Switch | Flags
+Option = Number | Share | Choice | Text | Switch | Flags
 
 # What vLLM's own default is depends on its version and on the GPU.
 DEFAULT_MAX_NUM_SEQS = 256
@@ -174,9 +192,7 @@ OPTIONS: dict[EngineKind, dict[str, Option]] = {
             "--enable-auto-tool-choice --tool-call-parser", _PARSER, "hermes", "how the model writes calls of tools"
         ),
         "reasoning_parser": Text("--reasoning-parser", _PARSER, "qwen3", "how the model sets its thoughts apart"),
-        "gpu_memory_utilization": Text(
-            "--gpu-memory-utilization", r"0\.\d{1,3}|1(\.0)?", "0.9", "share of each GPU's memory that it may use"
-        ),
+        "gpu_memory_utilization": Share("--gpu-memory-utilization", "share of each GPU's memory that it may use"),
         "dtype": Text(
             "--dtype", "auto|half|float16|bfloat16|float32", "auto or bfloat16", "type of weights and activations"
         ),

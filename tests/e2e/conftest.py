@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from running_platform import ROOT, Platform, free_port, start_platform, stop_platform
+from running_services import Services, start_services, stop_services
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,14 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     running = start_platform(tmp_path_factory.mktemp("platform"), free_port())
     yield running
     stop_platform(running)
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """The platform's parts as services, whose worker tests may restart."""
+    running = start_services(tmp_path_factory.mktemp("services"))
+    yield running
+    stop_services(running)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import psutil
 import pytest
 
 from deadline import wait_until
+from long_stream import LongStream
 from running_platform import Platform
 
 pytestmark = pytest.mark.e2e
@@ -123,32 +123,6 @@ def test_every_request_becomes_a_usage_record(platform: Platform) -> None:
 def legal_requests(platform: Platform) -> int:
     rows = platform.api("GET", "usage?department=legal&group_by=department").json()["results"]
     return int(rows[0]["requests"]) if rows else 0
-
-
-class LongStream:
-    """A stream read by a thread, for as long as the test wants it."""
-
-    def __init__(self, client: openai.OpenAI, model: str, tokens: int) -> None:
-        self.chunks: list[str] = []
-        self.finish_reason: str | None = None
-        self.error: Exception | None = None
-        self._stream = ask(client, model, stream=True, extra_body={"ignore_eos": True, "max_tokens": tokens})
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-        wait_until(lambda: len(self.chunks) > 3, seconds=20, what="the stream flows")
-
-    def _read(self) -> None:
-        try:
-            for chunk in self._stream:
-                if chunk.choices:
-                    self.chunks.append(chunk.choices[0].delta.content or "")
-                    self.finish_reason = chunk.choices[0].finish_reason or self.finish_reason
-        except Exception as error:  # noqa: BLE001  # whatever it is, the test looks at it
-            self.error = error
-
-    def join(self) -> None:
-        self._thread.join(timeout=60)
-        assert not self._thread.is_alive()
 
 
 def test_an_adapter_uploaded_meanwhile_answers_within_five_seconds_and_disturbs_no_stream(

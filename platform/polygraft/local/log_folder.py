@@ -14,8 +14,10 @@ class LogFolder:
     def new_lines(self) -> Iterator[str]:
         """The whole lines that were added since the last time."""
         for path in sorted(self._folder.glob("*.log")):
-            offset = self._offsets.get(path, 0)
-            if path.stat().st_size <= offset:
+            size, offset = path.stat().st_size, self._offsets.get(path, 0)
+            if size < offset:  # its node has moved it aside and emptied it
+                offset = self._offsets[path] = 0
+            if size == offset:
                 continue
             with path.open("rb") as file:
                 file.seek(offset)

@@ -30,3 +30,11 @@ def test_a_folder_that_does_not_exist_yet_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "engine-1.log").write_text("hello\n")
     assert list(logs.new_lines()) == ["hello"]
+
+
+def test_a_file_that_was_emptied_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "engine.log"
+    path.write_text("long line of before\n")
+    logs = LogFolder(tmp_path)
+    path.write_text("new\n")
+    assert list(logs.new_lines()) == ["new"]

@@ -1,0 +1,72 @@
+"""Parts run as services: engines and their streams outlive the worker, and a silent node is noticed in time."""
+
+import signal
+import time
+
+import openai
+import pytest
+
+from deadline import wait_until
+from long_stream import LongStream
+from running_services import Services
+
+pytestmark = pytest.mark.e2e
+
+
+def answers(services: Services) -> bool:
+    try:
+        services.client(services.key("support")).completions.create(model="support-bot", prompt="Hi", max_tokens=1)
+    except openai.InternalServerError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stream_goes_on_while_the_worker_is_restarted(services: Services, number: signal.Signals) -> None:
+    before, taken_over = services.engine(services.base_model), services.events("engine.taken_over")
+    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=1500)
+    services.end_worker(number)
+    services.start_worker()
+    wait_until(lambda: services.events("engine.taken_over") > taken_over, seconds=60, what="the engine is taken over")
+    stream.join()
+    assert stream.is_whole()
+    after = services.engine(services.base_model)
+    assert (after["id"], after["pid"]) == (before["id"], before["pid"])
+    assert answers(services)
+
+
+def test_a_silent_node_is_lost_within_15_seconds_and_so_are_its_engines(services: Services) -> None:
+    before = services.engine(services.base_model)
+    services.worker.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    wait_until(lambda: not answers(services), seconds=15, what="its engine is out of routing")
+    wait_until(lambda: node_state(services) == "lost", seconds=15, what="the node is lost")
+    assert time.monotonic() - began < 15
+    services.worker.send_signal(signal.SIGCONT)
+    wait_until(lambda: answers(services), seconds=15, what="it is back")
+    assert node_state(services) == "alive"
+    assert services.engine(services.base_model)["pid"] == before["pid"]
+
+
+def node_state(services: Services) -> str:
+    (node,) = services.api("GET", "nodes").json()["results"]
+    return str(node["state"])
+
+
+def test_a_second_worker_of_the_node_leaves_its_engines_alone(services: Services) -> None:
+    before, taken_over = services.engine(services.base_model), services.events("engine.taken_over")
+    first = services.worker
+    services.start_worker()
+    second = services.worker
+    try:
+        waits = "another worker of this node owns its engines"
+        wait_until(lambda: waits in (services.home / "services.log").read_text(), seconds=60, what="the second waits")
+        assert services.events("engine.taken_over") == taken_over
+        assert services.engine(services.base_model)["pid"] == before["pid"]
+    finally:
+        services.worker = first
+        services.end_worker(signal.SIGKILL)
+        services.worker = second
+    wait_until(lambda: services.events("engine.taken_over") > taken_over, seconds=30, what="the second takes over")
+    assert services.engine(services.base_model)["pid"] == before["pid"]
+    assert answers(services)
