@@ -125,7 +125,7 @@ class WishesForm(forms.Form):
         """The fields that are options of the engine."""
         return [self[name] for name in self.fields if name.startswith("option_")]
 
-    def options(self) -> dict[str, int | str | bool]:
+    def options(self) -> dict[str, int | float | str | bool]:
         """The options that were filled in."""
         return {
             name.removeprefix("option_"): value
