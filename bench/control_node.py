@@ -8,6 +8,7 @@ back-off between restarts is off, since it rightly gives up on engines that die 
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -23,7 +24,7 @@ def main() -> None:
     django.setup()
     from fake_driver import FakeDriver
     from polygraft.celery import app
-    from serving import reconciler
+    from serving import restarts
     from serving.adapters.node_copies import Copy, NodeCopies
     from serving.engines import supervisor
     from serving.engines.kinds import EngineKind
@@ -32,7 +33,7 @@ def main() -> None:
     driver.arguments = rest[rest.index("--") + 1 :] if "--" in rest else []
     supervisor.DRIVERS = {EngineKind.LLAMACPP: driver}
     NodeCopies.fetch = lambda self, digest, base: Copy(peft_folder=Path("/none"), gguf_file=Path("/none"))
-    reconciler._may_start = lambda deployment: True
+    restarts.WINDOW = timedelta(0)
     beat = ["--beat"] if "--beat" in rest else []
     app.worker_main(
         ["--quiet", "worker", *beat, "--concurrency", "1", "--hostname", name, "--without-gossip", "--without-mingle"]
