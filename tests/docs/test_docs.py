@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from polygraft.configuration_table import render
+from serving.gateway.app import gateway
 from serving.gateway.errors import every_error
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,7 @@ def test_the_api_page_lists_every_error_with_its_status_and_meaning() -> None:
 
 def metric_names() -> set[str]:
     """Every metric of ours, as Prometheus shows it."""
+    assert gateway, "its modules have registered their metrics"
     return {
         metric.name + ("_total" if metric.type == "counter" else "")
         for metric in REGISTRY.collect()
