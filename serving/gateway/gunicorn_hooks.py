@@ -12,9 +12,12 @@ from gunicorn.workers import gasgi
 from prometheus_client.multiprocess import mark_process_dead
 
 from polygraft.patience import PatientProtocol
+from serving.gateway.door import Door, suits
+from serving.gateway.idle import IdleConnections
 
 # Until a worker notices that it should end, until its listeners are closed, and until usage records are safe.
 _SETTLING_SECONDS = 3
+_BEAT_SECONDS = 1.0
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -23,11 +26,21 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """End the patience with slow clients; spare the collector what start-up has made, or it would halt every stream."""
+    """Open the door, and spare the collector what start-up has made: it would halt every stream for 50 ms."""
     # The worker finds its protocol under this name, and has no setting for it.
     gasgi.ASGIProtocol = PatientProtocol
+    if suits(worker):
+        idle = IdleConnections(worker)
+        gasgi.ASGIProtocol = lambda worker: Door(worker, idle)
+    _beat(worker)
     gc.collect()
     gc.freeze()
+
+
+def _beat(worker: Any) -> None:
+    # A worker that finishes its streams does not tell the master that it is alive, and would be killed as hung.
+    worker.notify()
+    worker.loop.call_later(_BEAT_SECONDS, _beat, worker)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,10 @@ class Production:
         self.url = f"http://127.0.0.1:{self.port}"
         self.secret: str = database.facts["secret"]
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         command = [sys.executable, "-m", "gunicorn", "polygraft.asgi:application", "-k", "asgi", "-w", "2"]
         command += ["-b", f"127.0.0.1:{self.port}", "--graceful-timeout", "5", "--no-control-socket"]
-        command += ["--config", "python:serving.gateway.gunicorn_hooks"]
+        command += ["--config", "python:serving.gateway.gunicorn_hooks", *options]
         self.process = subprocess.Popen(
             command, env=self.database.environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -135,6 +136,12 @@ def endless() -> Iterator[FakeEngine]:
         yield engine
 
 
+@pytest.fixture
+def lasting() -> Iterator[FakeEngine]:
+    with FakeEngine(models=ADAPTER_NAMES, tokens=200, tps=50) as engine:
+        yield engine
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
     return Database(tmp_path_factory.mktemp("production"))
@@ -149,6 +156,54 @@ def production(database: Database, quick: FakeEngine, endless: FakeEngine) -> It
     production.start()
     yield production
     production.stop()
+
+
+@pytest.fixture
+def patient(database: Database, lasting: FakeEngine) -> Iterator[Production]:
+    """Version 2 answers for four seconds: longer than a worker may be silent, shorter than its grace."""
+    production = Production(database)
+    production.publish(lasting, *ADAPTER_NAMES)
+    production.start("--graceful-timeout", "15", "--timeout", "2")
+    yield production
+    production.stop()
+
+
+def test_plain_requests_pass_gunicorns_own_protocol_by(production: Production) -> None:
+    assert "server" not in production.ask(question()).headers
+
+
+def read_to_the_end(stream: socket.socket) -> bytes:
+    """The rest of a stream, until it says that it is complete or is cut off."""
+    received = b""
+    with stream:
+        while not received.endswith(b"\r\n0\r\n\r\n") and (piece := stream.recv(65536)):
+            received += piece
+    return received
+
+
+def test_a_reload_of_the_code_drops_no_stream(patient: Production) -> None:
+    streams = [patient.open_stream() for _ in range(4)]
+    before = {child.pid for child in psutil.Process(patient.process.pid).children()}
+    patient.process.send_signal(signal.SIGHUP)
+    with ThreadPoolExecutor() as pool:
+        ends = [pool.submit(read_to_the_end, stream) for stream in streams]
+        while not all(end.done() for end in ends):
+            assert patient.ask({"model": "nobody's"}).status_code == 404
+        assert all(b"data: [DONE]" in end.result() for end in ends)
+    wait_until(
+        lambda: before.isdisjoint(child.pid for child in psutil.Process(patient.process.pid).children()),
+        seconds=10,
+        what="the old workers have gone",
+    )
+    assert patient.ask(question("support-bot:2", max_tokens=1)).status_code == 200
+
+
+def test_a_gateway_that_is_told_to_stop_finishes_its_streams_first(patient: Production) -> None:
+    streams = [patient.open_stream() for _ in range(4)]
+    patient.process.send_signal(signal.SIGTERM)
+    with ThreadPoolExecutor() as pool:
+        assert all(b"data: [DONE]" in end for end in pool.map(read_to_the_end, streams))
+    assert patient.process.wait(timeout=10) == 0
 
 
 def test_in_both_workers_all_is_well_until_the_key_is_revoked_and_a_second_later_none_lets_it_in(
