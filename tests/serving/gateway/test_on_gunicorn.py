@@ -138,7 +138,7 @@ def endless() -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def lasting() -> Iterator[FakeEngine]:
-    with FakeEngine(models=ADAPTER_NAMES, tokens=200, tps=50) as engine:
+    with FakeEngine(models=ADAPTER_NAMES, tokens=200, tps=28) as engine:
         yield engine
 
 
@@ -160,7 +160,7 @@ def production(database: Database, quick: FakeEngine, endless: FakeEngine) -> It
 
 @pytest.fixture
 def patient(database: Database, lasting: FakeEngine) -> Iterator[Production]:
-    """Version 2 answers for four seconds: longer than a worker may be silent, shorter than its grace."""
+    """Version 2 answers for seven seconds: longer than a worker may be silent, shorter than its grace."""
     production = Production(database)
     production.publish(lasting, *ADAPTER_NAMES)
     production.start("--graceful-timeout", "15", "--timeout", "2")
