@@ -75,7 +75,7 @@ def published(address: str, base_model_id: int) -> Iterator[None]:
     entry = EngineEntry(
         id=str(uuid.uuid4()),
         node="bench",
-        kind="vllm",
+        kind="llamacpp",  # where adapters are at home at first
         base_model_id=base_model_id,
         base_model="base",
         address=address,

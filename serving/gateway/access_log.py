@@ -5,8 +5,7 @@ else that the gateway does for a small request.
 """
 
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -22,10 +21,11 @@ class AccessLog:
         self._format = _as_json if style == "json" else _as_text
         self._writes = level in ("DEBUG", "INFO")
 
-    def write(self, calls: Iterable[Call]) -> None:
+    def write(self, calls: Sequence[Call]) -> None:
         """Write a line for each of these calls, which have ended."""
-        if self._writes and (lines := "".join(map(self._format, calls))):
-            sys.stderr.write(lines)
+        if self._writes and calls:
+            now = datetime.now(UTC)
+            sys.stderr.write("".join([self._format(call, now) for call in calls]))
             sys.stderr.flush()
 
 
@@ -53,22 +53,22 @@ def _fields(call: Call) -> dict[str, object]:
     }
 
 
-def _as_json(call: Call) -> str:
+def _as_json(call: Call, now: datetime) -> str:
     line = {
         "event": "request",
         "logger": __name__,
         "level": "info",
-        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "timestamp": now,
         **_fields(call),
     }
-    return orjson.dumps(line).decode() + "\n"
+    return orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE).decode()
 
 
-def _as_text(call: Call) -> str:
+def _as_text(call: Call, now: datetime) -> str:
     fields = " ".join(
         f"{name}={_quoted(value)}" for name, value in _fields(call).items() if value is not None and value is not False
     )
-    return f"{time.strftime('%H:%M:%S')} [info] request {fields}\n"
+    return f"{now.astimezone():%H:%M:%S} [info] request {fields}\n"
 
 
 def _quoted(value: object) -> str:

@@ -58,8 +58,8 @@ class Accounts:
         self._timer = None
         ended, self._ended = self._ended, []
         metrics.IN_FLIGHT.set(self._in_flight)
+        metrics.observe(ended)
         for call in ended:
-            metrics.observe(call)
             if call.entry is not None:
                 self._meter.record(call.entry)
         self._access_log.write(ended)

@@ -41,15 +41,20 @@ class Cache(Generic[K, V]):
         self._pending: dict[K, asyncio.Future[V]] = {}
         self._ceiling = ALONE_SECONDS
 
+    def kept(self, key: K) -> V | None:
+        """The value of a key if it is kept, without the cost of waiting for it."""
+        kept = self._kept.get(key)
+        return kept[1] if kept is not None and kept[0] > time.monotonic() else None
+
     async def get(self, key: K, look_up: Callable[[], Awaitable[V]]) -> V:
         """The value of a key, looked up when it is not kept.
 
         Raises:
             Whatever `look_up` raises, unless it is DatabaseAway and the value is known of old; errors are not kept.
         """
-        kept = self._kept.get(key)
-        if kept is not None and kept[0] > time.monotonic():
-            return kept[1]
+        kept = self.kept(key)
+        if kept is not None:
+            return kept
         pending = self._pending.get(key)
         if pending is None:
             pending = asyncio.ensure_future(self._fill(key, look_up))

@@ -111,7 +111,7 @@ class Catalogue:
             ModelNotFound, ModelNotReady: see the table above.
             DatabaseAway: the shelf is not cached and cannot be read.
         """
-        shelf = await self._shelf(grant)
+        shelf = self.shelves.kept(grant.department_id) or await self._shelf(grant)
         if _allows(grant, name):
             offer = shelf.offers.get(name)
             if offer is not None:

@@ -6,6 +6,8 @@ from typing import cast
 
 import httptools
 
+from serving.gateway.silence import Silence
+
 # Reading from the engine pauses while this much waits for a slow client.
 HIGH_WATER = 64 * 1024
 _MAX_HEADER_BYTES = 64 * 1024
@@ -40,20 +42,19 @@ class Connection(asyncio.Protocol):
         "_framed",
         "_header_bytes",
         "_headers_done",
-        "_idle_timeout",
         "_keep_alive",
-        "_last_byte",
         "_loop",
         "_on_lost",
         "_parser",
         "_paused",
         "_pieces",
+        "_silence",
         "_size",
-        "_timer",
         "_touched",
         "_transport",
         "_waiter",
         "content_type",
+        "last_byte",
         "status",
     )
 
@@ -61,17 +62,16 @@ class Connection(asyncio.Protocol):
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        idle_timeout: float,
+        silence: Silence,
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self._loop = loop
-        self._idle_timeout = idle_timeout
+        self._silence = silence
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
-        self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
-        self._last_byte = 0.0
+        self.last_byte = 0.0
         self._paused = False
         self._on_lost = on_lost
         self._begin()
@@ -99,8 +99,7 @@ class Connection(asyncio.Protocol):
         if self._error is not None:
             raise self._error
         self._begin()
-        self._last_byte = self._loop.time()
-        self._timer = self._loop.call_later(self._idle_timeout, self._check_silence)
+        self._silence.begin(self, self._loop)
         self._transport.write(request)
         try:
             while not self._headers_done:
@@ -124,15 +123,13 @@ class Connection(asyncio.Protocol):
         self._size = 0
         if self._paused:
             self._paused = False
-            self._last_byte = self._loop.time()
+            self.last_byte = self._loop.time()
             self._transport.resume_reading()
         return data
 
     def end(self) -> bool:
         """End the exchange; returns whether the connection is fit for another one, and closes it otherwise."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._silence.end(self)
         if self._complete and self._keep_alive and self._error is None and not self._transport.is_closing():
             return True
         self.close()
@@ -141,6 +138,10 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close at once; an engine takes this as the abort of what it is doing."""
         self._transport.abort()
+
+    def give_up(self) -> None:
+        """Nothing has come for too long: from the engine, or, when it was held back, from it because of the client."""
+        self._fail(Stalled() if self._paused else Silent())
 
     @property
     def usable(self) -> bool:
@@ -169,13 +170,6 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
         self._wake()
 
-    def _check_silence(self) -> None:
-        silence = self._loop.time() - self._last_byte
-        if silence >= self._idle_timeout:
-            self._fail(Stalled() if self._paused else Silent())
-        else:
-            self._timer = self._loop.call_later(self._idle_timeout - silence, self._check_silence)
-
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -198,7 +192,7 @@ class Connection(asyncio.Protocol):
             self._fail(BrokenOff("The engine spoke unasked."))
             return
         self._touched = True
-        self._last_byte = self._loop.time()
+        self.last_byte = self._loop.time()
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

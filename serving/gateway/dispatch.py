@@ -47,6 +47,7 @@ _NO_SUCH_PATH = re.compile(rb'"(?:detail|message)": ?"Not Found"')
 # Endpoints at which vLLM can be told who is next.
 _RANKED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 _REDIS_SECONDS = 1.0
+_WAKE_SECONDS = 1.0
 
 
 class Dispatch:
@@ -62,6 +63,8 @@ class Dispatch:
         self._breakers: Breakers = fleet.breakers
         self._client = client
         self._wait_seconds = wait_seconds
+        # Base model id → when an engine of it may be woken again by requests that others answer meanwhile.
+        self._wake_again: dict[int, float] = {}
 
     async def answer(self, call: Call, wish: Wish, target: Target) -> None:
         """Let the best engine that can answer the request do so.
@@ -206,11 +209,18 @@ class Dispatch:
     async def _prepare_home(self, target: Target, missing: str) -> None:
         """Have what is missing where a target is at home brought there, for the requests after this one."""
         if missing == "no_engine":
-            await self._wake(target)
+            await self._wake_now_and_then(target)
         elif missing == "not_loaded":
             engine = engine_to_load(target, self._fleet)
             if engine is not None and engine.kind == target.kinds[0]:
                 await self._fleet.ask_for(engine, target.engine_model)
+
+    async def _wake_now_and_then(self, target: Target) -> None:
+        """Wake what sleeps of a base model, on behalf of all the requests of a second: each would cost a round trip."""
+        now = time.monotonic()
+        if self._wake_again.get(target.base_model_id, 0.0) <= now:
+            self._wake_again[target.base_model_id] = now + _WAKE_SECONDS
+            await self._wake(target)
 
     async def _wake(self, target: Target) -> int | None:
         """Wake what sleeps of a base model; returns the seconds that it takes, None when nothing sleeps."""

@@ -1,6 +1,7 @@
 """Sends heads, whole JSON answers and errors to the client, with the headers that every answer carries."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import orjson
 
@@ -54,10 +55,15 @@ async def _start(call: Call, status: int, headers: Headers) -> None:
     headers = [*headers, (b"x-request-id", call.request_id)]
     if call.reservation is not None:
         headers += call.reservation.headers
-    if call.engine is not None:
-        headers.append((b"x-polygraft-engine", call.engine.kind.encode()))
-    if call.target is not None:
-        headers.append((b"x-polygraft-model", call.target.name.encode()))
+    engine, target = call.engine, call.target
+    headers += _origin(engine.kind if engine is not None else "", target.name if target is not None else "")
     if call.fallback:
         headers.append((b"x-polygraft-fallback", call.fallback.encode()))
     await call.send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+@lru_cache(maxsize=4096)
+def _origin(engine: str, model: str) -> Headers:
+    """The headers that say which kind of engine has answered for which model, as far as it is known."""
+    headers = [(b"x-polygraft-engine", engine.encode()), (b"x-polygraft-model", model.encode())]
+    return [(name, value) for name, value in headers if value]

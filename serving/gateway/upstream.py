@@ -3,6 +3,7 @@
 import asyncio
 
 from serving.gateway.connection import BrokenOff, Connection
+from serving.gateway.silence import Silence
 
 _MAX_IDLE = 512
 
@@ -28,7 +29,7 @@ class Pool:
 
     def __init__(self, *, connect_timeout: float, idle_timeout: float) -> None:
         self._connect_timeout = connect_timeout
-        self._idle_timeout = idle_timeout
+        self._silence = Silence(idle_timeout)
         # Dictionaries as ordered sets: the last one in is the first one out, and any one can drop out.
         self._idle: dict[str, dict[Connection, None]] = {}
 
@@ -90,7 +91,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, idle_timeout=self._idle_timeout, on_lost=forget),
+                    lambda: Connection(loop, silence=self._silence, on_lost=forget),
                     host.strip("[]"),
                     int(port),
                 )
