@@ -87,6 +87,7 @@ class _Stream(asyncio.Protocol):
         self._request = request
         self._found = found
         self._tail = b""
+        self._answered = False
         self._first = False
         self.begun = asyncio.get_running_loop().create_future()
         self.ended = asyncio.get_running_loop().create_future()
@@ -97,6 +98,11 @@ class _Stream(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
+        if not self._answered:
+            self._answered = True
+            if not data.startswith(b"HTTP/1.1 200 "):
+                self._fail(data.decode(errors="replace"))
+                return
         if not self._first and b'"content":"w' in data:
             self._first = True
             self._found.firsts.append(time.perf_counter() - self._asked)
@@ -108,8 +114,13 @@ class _Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
-            self._found.failed += 1
-            self._end()
+            self._fail("The connection ended early.")
+
+    def _fail(self, why: str) -> None:
+        if not self._found.failed:
+            print(f"A stream failed:\n{why}", flush=True)
+        self._found.failed += 1
+        self._end()
 
     def _end(self) -> None:
         for future in (self.begun, self.ended):
