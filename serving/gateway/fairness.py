@@ -129,7 +129,8 @@ class Fairness:
 
     async def _wait(self, call: Call, turn: Turn) -> None:
         pool, waiting = turn.pool, turn.department.length
-        if waiting >= self._length:
+        # Before the first answer, and after a pause, nobody knows whether they are full at all.
+        if waiting >= self._length and any(pool.is_known(engine) for engine in turn.engines):
             raise QueueFull(f"{waiting} requests of your department wait for this model already. Ask again shortly.")
         seconds = self._seconds[call.batch]
         turn.waiting = asyncio.get_running_loop().create_future()

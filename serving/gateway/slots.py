@@ -89,6 +89,10 @@ class Pool:
         """Whether this process may fill one more slot."""
         return slots.filled < slots.held and self._exchange.clock() < slots.until
 
+    def is_known(self, engine: str) -> bool:
+        """Whether the other processes have lately told what this one may fill."""
+        return self._exchange.clock() < self.slots[engine].until
+
     def begin(self, turn: Turn, engine: str) -> None:
         """Let a request go to an engine, or on without one."""
         if turn.waiting is not None:

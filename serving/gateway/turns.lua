@@ -55,7 +55,12 @@ for n = 1, #KEYS - 1 do
   local granted = 0
   if want > 0 then
     granted = math.min(want, free - ahead)
-    if others_wait then granted = math.min(granted, 1) end
+    if others_wait then
+      granted = math.min(granted, 1)
+    else
+      -- Those who come while this answer travels need not wait as well.
+      granted = granted + math.floor(math.max(free - want, 0) / (2 * holders))
+    end
   elseif not others_wait then
     granted = math.floor(free / (2 * holders))
   end

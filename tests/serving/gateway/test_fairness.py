@@ -152,6 +152,17 @@ def test_a_full_queue_is_refused_and_says_when_to_come_back(
     assert {job.result() for job in jobs} == {200}
 
 
+def test_a_burst_is_not_refused_as_long_as_the_engine_has_room(
+    cast: Cast, engines: Engines, serve: Callable[..., Served], crowd: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(config(), "queue_length", 2)
+    engines.start(slots=200, ttft=0.2)
+    client = serve().client(cast.secret)
+    jobs = [crowd.submit(ask, client) for _ in range(64)]
+    assert {job.result() for job in jobs} == {200}
+
+
 def test_nobody_waits_for_ever(
     cast: Cast, engines: Engines, serve: Callable[..., Served], crowd: ThreadPoolExecutor,
     monkeypatch: pytest.MonkeyPatch,
