@@ -16,6 +16,8 @@ from schemathesis.generation import GenerationMode
 from cast import Cast
 
 SCHEMA = schemathesis.openapi.from_dict(SchemaGenerator().get_schema(request=None, public=True))
+# A piece of an upload is bytes, whatever they are.
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 OPERATIONS = {result.ok().label: result.ok() for result in SCHEMA.get_all_operations() if isinstance(result, Ok)}
 
 
