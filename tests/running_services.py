@@ -12,7 +12,7 @@ from polygraft.conf import Config
 from polygraft.local.own_redis import redis_program
 from polygraft.local.parts import prepare_command, probe_command, web_command, worker_command
 from running_platform import ROOT, START_SECONDS, VLLM_PYTHON, Platform, free_port
-from serving.engines.process import remains
+from serving.engines.records import Records
 
 _END_SECONDS = 30
 
@@ -110,7 +110,8 @@ def stop_services(services: Services) -> None:
             except subprocess.TimeoutExpired:
                 part.kill()
                 part.wait()
-    for record in (services.home / "node" / "engines").glob("*.json"):
-        for left in remains(record.stem):
-            left.signal(signal.SIGKILL)
+    records = Records(services.home / "node" / "engines")
+    for engine_id in records.engine_ids():
+        if (engine := records.last(engine_id)) is not None:
+            engine.kill()
     services.log.close()

@@ -65,23 +65,39 @@ class EngineProcess:
     def kill(self) -> None:
         """End it and all that it started, and wait until it is gone, for seconds at most."""
         self.identity.signal(signal.SIGKILL)
-        for process in remains(self.engine_id):
+        for process in remains(self.engine_id, self.identity):
             process.signal(signal.SIGKILL)
         deadline = time.monotonic() + _KILL_SECONDS
         while self.lives() and time.monotonic() < deadline:
             time.sleep(0.01)
 
 
-def remains(engine_id: str) -> list[ProcessIdentity]:
-    """The living processes of an engine, of whatever generation: they bear its id in their environment."""
+def remains(engine_id: str, leader: ProcessIdentity | None = None) -> list[ProcessIdentity]:
+    """The living processes of an engine, of whatever generation: they bear its id in their environment.
+
+    vLLM's children write their titles over their environment; they are known by the session that `leader` began.
+    """
     found = []
     for process in psutil.process_iter(["environ"]):
-        if (process.info["environ"] or {}).get(ENGINE_VARIABLE) == engine_id:
-            try:
-                found.append(ProcessIdentity.of(process.pid))
-            except ProcessLookupError:
-                continue
+        try:
+            identity = ProcessIdentity.of(process.pid)
+            environment = process.info["environ"] or {}
+            hidden = not environment and leader is not None and _is_of_session(identity, leader)
+            if hidden or environment.get(ENGINE_VARIABLE) == engine_id:
+                found.append(identity)
+        except ProcessLookupError:
+            continue
     return found
+
+
+def _is_of_session(process: ProcessIdentity, leader: ProcessIdentity) -> bool:
+    """Whether a process belongs to the session that `leader` began, and not to a later one of the same number."""
+    if os.getsid(process.pid) != leader.pid or (process.boot, process.started >= leader.started) != (leader.boot, True):
+        return False
+    try:
+        return ProcessIdentity.of(leader.pid) == leader
+    except ProcessLookupError:
+        return True  # the leader has ended; its number is not given away while its session has members
 
 
 def start_process(

@@ -44,9 +44,16 @@ class Records:
 
     def find(self, engine_id: str) -> EngineProcess | None:
         """The process of an engine, if it still runs what it was started as; None otherwise."""
+        process = self.last(engine_id)
+        if process is not None and process.identity.lives() and process.identity.runs(process.command):
+            return process
+        return None
+
+    def last(self, engine_id: str) -> EngineProcess | None:
+        """The process that was last started for an engine, whether it still runs or not."""
         try:
             record = orjson.loads(self._path(engine_id).read_bytes())
-            process = EngineProcess(
+            return EngineProcess(
                 engine_id=engine_id,
                 identity=ProcessIdentity(**record["identity"]),
                 command=record["command"],
@@ -59,9 +66,6 @@ class Records:
         except (OSError, ValueError, KeyError, TypeError):
             log.exception("record of an engine is unreadable", engine=engine_id)
             return None
-        if process.identity.lives() and process.identity.runs(process.command):
-            return process
-        return None
 
     def given(self, engine_id: str) -> set[str]:
         """The names of the adapters that an engine was ever given."""

@@ -123,7 +123,8 @@ class Supervisor:
             if process is not None:
                 self._adopt(engine, process)
                 continue
-            for left_behind in remains(engine_id):
+            last = self._records.last(engine_id)
+            for left_behind in remains(engine_id, last.identity if last else None):
                 left_behind.signal(signal.SIGKILL)
             if engine.state != EngineState.STARTING or engine.pid:
                 Engine.objects.filter(pk=engine.pk).update(
@@ -131,9 +132,9 @@ class Supervisor:
                 )
         for engine_id in set(self._records.engine_ids()) - living.keys():
             # Given up while this node was thought lost; another has taken its place.
-            process = self._records.find(engine_id)
-            if process is not None:
-                process.kill()
+            last = self._records.last(engine_id)
+            if last is not None:
+                last.kill()
             self._records.forget(engine_id)
 
     def _adopt(self, engine: Engine, process: EngineProcess) -> None:

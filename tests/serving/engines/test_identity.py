@@ -74,6 +74,20 @@ def test_what_an_engine_leaves_behind_is_found_and_ended(tmp_path: Path) -> None
     wait_until(lambda: not remains(process.engine_id), seconds=5, what="nothing is left")
 
 
+def test_what_hides_its_environment_is_found_by_its_session(tmp_path: Path) -> None:
+    process = start(tmp_path, [sys.executable, "-c", f"import subprocess; subprocess.Popen({SLEEP!r}, env={{}})"])
+    stranger = subprocess.Popen(SLEEP, env={}, start_new_session=True)
+    try:
+        wait_until(lambda: not process.lives(), seconds=10, what="the parent has ended")
+        assert len(remains(process.engine_id, process.identity)) == 1
+        process.kill()
+        wait_until(lambda: not remains(process.engine_id, process.identity), seconds=5, what="nothing is left")
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 def test_an_engine_knows_nothing_of_the_platforms_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POLYGRAFT_SECRET_KEY", "DATABASE_URL", "REDIS_URL"):
         monkeypatch.setenv(name, "top secret")

@@ -16,6 +16,7 @@ from fake_driver import FakeDriver
 from polygraft.conf import config
 from polygraft.live import redis_client
 from serving.engines.announcements import NodeTaken, node_announce
+from serving.engines.identity import ProcessIdentity
 from serving.engines.node_lock import NodeLock
 from serving.engines.process import remains
 from serving.engines.supervisor import Supervisor
@@ -81,7 +82,9 @@ def test_an_engine_that_ended_unwatched_is_closed(first: Supervisor, engine: Eng
     first.stop(5)
     engine.refresh_from_db()
     assert engine.pid is not None
+    killed = ProcessIdentity.of(engine.pid)
     os.kill(engine.pid, signal.SIGKILL)
+    wait_until(lambda: not killed.lives(), seconds=10, what="it has ended")
     Supervisor("node-1", redis_client())
     engine.refresh_from_db()
     assert (engine.state, engine.error) == (EngineState.STOPPED, "It ended while no worker watched it.")
