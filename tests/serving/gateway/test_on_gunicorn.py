@@ -123,6 +123,7 @@ class Production:
             resident=frozenset(resident),
         )
         self.entries.append(entry)
+        engine_publish(redis_client(), entry)
 
     def stop(self) -> None:
         if psutil.pid_exists(self.process.pid):
