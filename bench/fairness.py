@@ -26,10 +26,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "platform"), str(REPOSITORY / "tests")]
 
 # ruff: noqa: E402 - the paths come first
-from gateway_platform import private_redis
+from gateway_platform import private_redis, published
 from plot import Line, draw, shares
 from sharing_load import Answer, Client
-from sharing_platform import BASE_MODEL, Tenant, gateways, make_tenants, published
+from sharing_platform import BASE_MODEL, Tenant, gateways, make_tenants
 
 from fake_engine import FakeEngine
 
@@ -59,7 +59,10 @@ def main() -> int:
 def engine(base_model_id: int, *, ttft: float, slots_told: int) -> Iterator[None]:
     """A fresh engine in the registry; who is told of no slots takes no turns."""
     options = {"tokens": TOKENS, "tps": TOKENS_PER_SECOND, "spread": SPREAD, "slots": SLOTS, "ttft": ttft}
-    with FakeEngine(models=[BASE_MODEL], **options) as fake, published(fake.address, base_model_id, slots_told):
+    with (
+        FakeEngine(models=[BASE_MODEL], **options) as fake,
+        published(fake.address, base_model_id, kind="vllm", slots=slots_told),
+    ):
         time.sleep(2)
         yield
 

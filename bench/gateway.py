@@ -21,7 +21,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "platform")]
 
 # ruff: noqa: E402 - the paths come first
 from gateway_load import read_streams, require_wrk, small_requests
-from gateway_platform import make_platform, private_redis, published
+from gateway_platform import ENGINE_MODEL, make_platform, private_redis, published
 from gateway_report import Figures, report
 from gateway_servers import (
     DIRECT,
@@ -63,7 +63,10 @@ def main() -> int:
         if OURS in names:
             stack.enter_context(private_redis(folder))
             secret, base_model_id = make_platform()
-            stack.enter_context(published(engine.asked.address, base_model_id))
+            # Where adapters are at home at first; turns are taken, and nobody waits for one.
+            stack.enter_context(
+                published(engine.asked.address, base_model_id, kind="llamacpp", slots=100_000, adapters=(ENGINE_MODEL,))
+            )
             servers[OURS] = stack.enter_context(ours(folder, secret))
         if ROUTER in names:
             servers[ROUTER] = stack.enter_context(vllm_router(folder, engine.asked.address))

@@ -67,22 +67,24 @@ def make_platform() -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def published(address: str, base_model_id: int) -> Iterator[None]:
-    """Keep an engine in the registry, as its node agent would."""
+def published(
+    address: str, base_model_id: int, *, kind: str, slots: int, adapters: tuple[str, ...] = ()
+) -> Iterator[None]:
+    """Keep an engine in the registry, as its node agent would; without slots nobody takes turns at it."""
     from polygraft.live import Change, announce, redis_client
     from serving.registry import EngineEntry, engine_publish, engine_withdraw
 
     entry = EngineEntry(
         id=str(uuid.uuid4()),
         node="bench",
-        kind="llamacpp",  # where adapters are at home at first
+        kind=kind,
         base_model_id=base_model_id,
         base_model="base",
         address=address,
         secret="",
         state="ready",
-        resident=frozenset({ENGINE_MODEL}),
-        slots=100_000,  # turns are taken, and nobody waits for one
+        resident=frozenset(adapters),
+        slots=slots,
     )
     over = threading.Event()
 

@@ -22,9 +22,9 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "platform"), str(REPOSITORY / 
 
 # ruff: noqa: E402 - the paths come first
 import orjson
-from gateway_platform import private_redis
+from gateway_platform import private_redis, published
 from sharing_load import Client
-from sharing_platform import BASE_MODEL, Tenant, gateways, make_tenants, published
+from sharing_platform import BASE_MODEL, Tenant, gateways, make_tenants
 
 from fake_engine import FakeEngine
 
@@ -45,7 +45,7 @@ def main() -> int:
         stack.enter_context(private_redis(folder))
         tenants, base_model_id = make_tenants("support")
         engine = stack.enter_context(FakeEngine(models=[BASE_MODEL]))
-        stack.enter_context(published(engine.address, base_model_id, slots=0))
+        stack.enter_context(published(engine.address, base_model_id, kind="vllm", slots=0))
         settings = {"POLYGRAFT_LIMIT_WINDOW_SECONDS": str(given.window), "POLYGRAFT_LOG_LEVEL": "WARNING"}
         addresses = stack.enter_context(gateways(given.gateways, folder, **settings))
         good = measure_limits(tenants["support"], addresses, given.limit, given.window)

@@ -5,8 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,42 +42,6 @@ def make_tenants(*slugs: str) -> tuple[dict[str, Tenant], int]:
         key, secret = key_create(department=department, name="bench", by=None)
         tenants[slug] = Tenant(department.pk, key.pk, secret)
     return tenants, BaseModel.objects.create(name=BASE_MODEL).pk
-
-
-@contextlib.contextmanager
-def published(address: str, base_model_id: int, slots: int) -> Iterator[None]:
-    """Keep an engine in the registry, as its node agent would; without slots nobody takes turns at it."""
-    from polygraft.live import Change, announce, redis_client
-    from serving.registry import EngineEntry, engine_publish, engine_withdraw
-
-    entry = EngineEntry(
-        id=str(uuid.uuid4()),
-        node="bench",
-        kind="vllm",
-        base_model_id=base_model_id,
-        base_model=BASE_MODEL,
-        address=address,
-        secret="",
-        state="ready",
-        slots=slots,
-    )
-    over = threading.Event()
-
-    def keep() -> None:
-        while not over.is_set():
-            engine_publish(redis_client(), entry)
-            announce(Change.ENGINES)
-            over.wait(3)
-
-    keeper = threading.Thread(target=keep)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
-        engine_withdraw(redis_client(), entry.id)
-        announce(Change.ENGINES)
 
 
 @contextlib.contextmanager

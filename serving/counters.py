@@ -17,6 +17,15 @@ PERIODS = {
     "tokens_per_month": "month",
     "money_per_month": "month",
 }
+# Kind of limit → how people read it, after the number.
+WORDS = {
+    "requests_per_minute": "requests per minute",
+    "tokens_per_minute": "tokens per minute",
+    "concurrent_requests": "requests at once",
+    "tokens_per_day": "tokens per day",
+    "tokens_per_month": "tokens per month",
+    "money_per_month": "per month",
+}
 # Periods are kept for a day beyond their end, so that late settlements find them.
 PERIOD_KEPT_MS = {"day": 2 * 86_400_000, "month": 33 * 86_400_000}
 MICROS = 1_000_000

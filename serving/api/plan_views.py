@@ -40,16 +40,7 @@ class PlanRequestSerializer(serializers.Serializer[Any]):
 
     def wish(self) -> Wish:
         """What was asked for."""
-        fields = self.validated_data
-        return Wish(
-            context=fields["context"],
-            concurrency=fields["concurrency"],
-            adapters=fields["adapters"],
-            rank=fields["rank"],
-            active=min(fields["active"] or fields["adapters"], fields["adapters"], fields["concurrency"]),
-            quantisation=fields["quantisation"],
-            kv_bits=fields["kv_bits"],
-        )
+        return Wish.from_fields(self.validated_data)
 
 
 class PartSerializer(serializers.Serializer[Any]):

@@ -1,9 +1,9 @@
 """One engine's memory by part, the GPUs that it fits on, and the flags to start it with."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from serving.capacity.gpus import COUNTS, GPUS, NO_GPU, USABLE
 from serving.capacity.parts import (
@@ -51,6 +51,19 @@ class Wish:
     active: int = 0
     quantisation: str = ""
     kv_bits: int = 16
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """Make one of what was filled in under the same names; no `active` means as many as can be."""
+        return cls(
+            context=fields["context"],
+            concurrency=fields["concurrency"],
+            adapters=fields["adapters"],
+            rank=fields["rank"],
+            active=min(fields["active"] or fields["adapters"], fields["adapters"], fields["concurrency"]),
+            quantisation=fields["quantisation"],
+            kv_bits=fields["kv_bits"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,8 @@ import redis
 
 from polygraft.conf import config
 from polygraft.live import redis_client
-from serving.counters import used_of
+from serving.counters import WORDS, used_of
 from tenants.limits import Level
-
-WORDS = {
-    "requests_per_minute": "requests per minute",
-    "tokens_per_minute": "tokens per minute",
-    "concurrent_requests": "requests at once",
-    "tokens_per_day": "tokens per day",
-    "tokens_per_month": "tokens per month",
-    "money_per_month": "per month",
-}
 
 
 @dataclass(frozen=True, slots=True)

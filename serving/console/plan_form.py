@@ -72,13 +72,4 @@ class PlanForm(forms.Form):
 
     def wish(self) -> Wish:
         """What was filled in."""
-        fields = self.cleaned_data
-        return Wish(
-            context=fields["context"],
-            concurrency=fields["concurrency"],
-            adapters=fields["adapters"],
-            rank=fields["rank"],
-            active=min(fields["active"] or fields["adapters"], fields["adapters"], fields["concurrency"]),
-            quantisation=fields["quantisation"],
-            kv_bits=fields["kv_bits"],
-        )
+        return Wish.from_fields(self.cleaned_data)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from polygraft.conf import config
+from serving.counters import WORDS
 from serving.gateway.errors import QuotaExhausted, RateLimited
 from serving.gateway.lease import Lease, Unit
 
@@ -13,14 +14,6 @@ PLATFORM = "platform"
 _Headers = list[tuple[bytes, bytes]]
 _REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
 _TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
-_KIND_WORDS = {
-    "requests_per_minute": "requests per minute",
-    "tokens_per_minute": "tokens per minute",
-    "concurrent_requests": "requests at once",
-    "tokens_per_day": "tokens per day",
-    "tokens_per_month": "tokens per month",
-    "money_per_month": "per month",
-}
 
 
 def headers(requests: Sequence[Lease], tokens: Sequence[Lease]) -> _Headers:
@@ -52,9 +45,7 @@ def refusal(lease: Lease, now: float) -> RateLimited:
     counter = lease.counter
     if counter.level == PLATFORM:
         # How much the platform takes as a whole says something about the others on it.
-        message = (
-            f"The platform is at its limit of {_KIND_WORDS[counter.kind].replace('per month', 'money per month')}."
-        )
+        message = f"The platform is at its limit of {WORDS[counter.kind].replace('per month', 'money per month')}."
     else:
         model = f" for the model '{counter.model}'" if counter.model else ""
         message = f"Your {counter.level} is at its limit of {_amount(lease)}{model}."
@@ -87,7 +78,7 @@ def _error(lease: Lease, message: str, seconds: float | None) -> RateLimited:
 
 
 def _amount(lease: Lease) -> str:
-    words = _KIND_WORDS[lease.counter.kind]
+    words = WORDS[lease.counter.kind]
     if lease.counter.unit == Unit.MONEY:
         return f"{lease.limit / 1e6:.2f} {config().currency} {words}"
     return f"{lease.limit:.0f} {words}"

@@ -10,22 +10,13 @@ import pytest
 from django.utils import timezone
 
 from cast import Cast
+from clock import Clock
 from polygraft.live import async_redis_client, redis_client
 from serving import autoscaling
 from serving.autoscaling import SCALING_KEY, deployment_wake, replicas_decide, sleepers_announce
 from serving.models import Engine, EngineState, Node, PlatformEvent, UsageRecord
 from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
 from serving.wake import ASLEEP_KEY, WANTED_KEY, wake
-
-
-class Clock:
-    """The time that decisions are taken by."""
-
-    def __init__(self) -> None:
-        self.now = timezone.now().timestamp()
-
-    def time(self) -> float:
-        return self.now
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from cast import Cast
+from clock import Clock
 from polygraft.live import redis_client
 from serving import promotions
 from serving.engines.kinds import EngineKind
@@ -18,16 +19,6 @@ from serving.promotions import PROMOTION_KEY, promotions_decide
 from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
 from serving.tiers import Tier
 from tenants.models import Department
-
-
-class Clock:
-    """The time that decisions are taken by."""
-
-    def __init__(self) -> None:
-        self.now = timezone.now().timestamp()
-
-    def time(self) -> float:
-        return self.now
 
 
 @pytest.fixture(autouse=True)

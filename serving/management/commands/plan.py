@@ -37,15 +37,7 @@ class Command(BaseCommand):
 
     def handle(self, model: str, engine: str | None, gpu: str, **options: Any) -> None:
         """Plan and print."""
-        wish = Wish(
-            context=options["context"],
-            concurrency=options["concurrency"],
-            adapters=options["adapters"],
-            rank=options["rank"],
-            active=min(options["active"] or options["adapters"], options["adapters"], options["concurrency"]),
-            quantisation=options["quantisation"],
-            kv_bits=options["kv_bits"],
-        )
+        wish = Wish.from_fields(options)
         kind = EngineKind(engine) if engine else None
         base_model = BaseModel.objects.filter(name=model).first()
         try:
