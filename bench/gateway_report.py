@@ -76,7 +76,7 @@ def report(figures: Mapping[str, Figures]) -> bool:
         holds = value <= bar.limit
         reached &= holds
         print(f"{bar.name:44} {value:8.3f}  ≤ {bar.limit:<6g} {'reached' if holds else 'NOT REACHED'}")
-    print("All bars are reached." if reached else "A bar is not reached.")
+    print("Every bar that was measured is reached." if reached else "A bar is not reached.")
     return reached
 
 

@@ -49,7 +49,7 @@ def main() -> int:
         for measure, run in measures.items():
             if only in (None, measure):
                 reached &= run(Path(name))
-    print("All bars are reached." if reached else "A bar is not reached.")
+    print("Every bar that was measured is reached." if reached else "A bar is not reached.")
     return 0 if reached else 1
 
 
