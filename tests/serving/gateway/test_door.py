@@ -392,7 +392,8 @@ async def test_a_client_that_asks_without_end_is_held_back_and_loses_nothing(cal
         await echo(scope, receive, send)
 
     worker.asgi = wait
-    requests = b"".join(post(b"%06d" % number) for number in range(100_000))
+    # Far more than the buffers of the two sockets hold.
+    requests = b"".join(post(b"%06d" % number) for number in range(500_000))
     caller.writer.write(requests)
     before = -1
     while (left := caller.writer.transport.get_write_buffer_size()) != before:

@@ -352,7 +352,7 @@ def make_engine(tiny_model: Path) -> Iterator[Callable[..., Engine]]:
 @pytest.fixture
 def small_host_url(start_host: Callable[..., RunningHost]) -> str:
     """A host with one place and room for one to wait."""
-    return start_host("--ctx-size", "512", "--parallel", "1", "--max-queue", "1").url
+    return start_host("--ctx-size", "512", "--parallel", "1", "--max-contexts", "1", "--max-queue", "1").url
 
 
 @pytest.fixture
