@@ -24,6 +24,7 @@ class Right(StrEnum):
     KEYS_MANAGE = "keys.manage"
     KEYS_LIMIT = "keys.limit"
     ADAPTERS_MANAGE = "adapters.manage"
+    ADAPTERS_SHARE = "adapters.share"
     MODELS_TRY = "models.try"
     USAGE_VIEW = "usage.view"
     AUDIT_VIEW = "audit.view"
@@ -41,6 +42,7 @@ DEPARTMENT_ROLES: dict[Right, frozenset[Role]] = {
     Right.KEYS_MANAGE: DEVELOPERS,
     Right.KEYS_LIMIT: OWNERS,
     Right.ADAPTERS_MANAGE: DEVELOPERS,
+    Right.ADAPTERS_SHARE: OWNERS,
     Right.MODELS_TRY: VIEWERS,
     Right.USAGE_VIEW: VIEWERS,
     Right.AUDIT_VIEW: OWNERS,

@@ -7,7 +7,18 @@ from django.db.models import QuerySet
 
 from demo_model import demo_model_path
 from serving.engines.kinds import EngineKind
-from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, Rollout, Upload, VersionState
+from serving.models import (
+    Adapter,
+    AdapterShare,
+    AdapterVersion,
+    BaseModel,
+    Deployment,
+    Engine,
+    Node,
+    Rollout,
+    Upload,
+    VersionState,
+)
 from serving.uploads.lifecycle import upload_create
 from tenants.keys import key_create
 from tenants.models import APIKey, Department, Membership, PlatformRole, Role, User
@@ -20,7 +31,8 @@ DIGEST = "ab" * 32
 class Cast:
     """Two departments. In support: Olga owns, Dan develops, Vera views. Lena owns legal and is a stranger to support.
 
-    Ada administers the platform, Audrey audits it. Nobody signs in as None.
+    Ada administers the platform, Audrey audits it. Nobody signs in as None. Support shares support-bot with
+    "sales", which does not exist, and may call legal/clauses, of which there is no version yet.
     """
 
     support: Department
@@ -61,6 +73,10 @@ def make_cast() -> Cast:
     AdapterVersion.objects.create(adapter=adapter, number=1, state=VersionState.READY, digest=DIGEST)
     AdapterVersion.objects.create(adapter=adapter, number=2, state=VersionState.READY, digest=DIGEST[::-1])
     Rollout.objects.create(adapter=adapter, weights={"1": 100})
+    # One that nobody has, or so it seems from support; and one of legal's that nothing is rolled out of yet.
+    AdapterShare.objects.create(adapter=adapter, receiver="sales")
+    clauses = Adapter.objects.create(department=legal, name="clauses", base_model=base_model)
+    AdapterShare.objects.create(adapter=clauses, receiver="support")
     deployment = Deployment.objects.create(base_model=base_model, engine_kind=EngineKind.LLAMACPP)
     node = Node.objects.create(name="node-1", address="127.0.0.1", last_seen_at="2026-01-01T00:00:00Z")
     engine = Engine.objects.create(deployment=deployment, node=node, state="stopped")

@@ -10,6 +10,7 @@ from serving.api import (
     plan_views,
     platform_views,
     residency_views,
+    share_views,
     upload_views,
     usage_views,
 )
@@ -41,6 +42,9 @@ urlpatterns = [
     path(_ADAPTERS, adapter_views.AdapterList.as_view(), name="api-adapters"),
     path(f"{_ADAPTERS}/<str:name>", adapter_views.AdapterDetail.as_view(), name="api-adapter"),
     path(f"{_ADAPTERS}/<str:name>/rollout", adapter_views.AdapterRollout.as_view(), name="api-rollout"),
+    path(f"{_ADAPTERS}/<str:name>/shares", share_views.ShareList.as_view(), name="api-shares"),
+    path(f"{_ADAPTERS}/<str:name>/shares/<str:receiver>", share_views.ShareDetail.as_view(), name="api-share"),
+    path("departments/<str:slug>/shared", share_views.SharedList.as_view(), name="api-shared"),
     path(f"{_ADAPTERS}/<str:name>/placement", placement_views.AdapterPlacement.as_view(), name="api-adapter-placement"),
     path(
         "departments/<str:slug>/placement",

@@ -66,7 +66,7 @@ def adapter_list(request: HttpRequest, slug: str) -> HttpResponse:
 def adapter_page(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """One adapter: its versions and their reports, what its name means now, and how to call it."""
     department = department_for(person(request), slug, Right.DEPARTMENT_VIEW)
-    adapter = _adapter(department, name)
+    adapter = adapter_of(department, name)
     versions = adapter.versions.select_related("uploaded_by").order_by("-number")
     page = Paginator(versions, _VERSIONS_PER_PAGE).get_page(request.GET.get("page"))
     rows = version_rows(adapter, page, registry())
@@ -86,7 +86,7 @@ def adapter_page(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 def adapter_rollout(request: HttpRequest, slug: str, name: str, number: int) -> HttpResponse:
     """Make one version what the adapter's bare name means."""
     department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
-    adapter = _adapter(department, name)
+    adapter = adapter_of(department, name)
     version = get_object_or_404(adapter.versions, number=number)
     back = reverse("adapter", args=[slug, name])
     if request.method == "POST":
@@ -105,7 +105,7 @@ def adapter_rollout(request: HttpRequest, slug: str, name: str, number: int) -> 
 def adapter_deletion(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Delete an adapter, after its name has been typed."""
     department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
-    adapter = _adapter(department, name)
+    adapter = adapter_of(department, name)
     form = DeleteForm(adapter.name, request.POST or None)
     if form.is_valid():
         adapter_delete(adapter=adapter, by=person(request))
@@ -115,6 +115,7 @@ def adapter_deletion(request: HttpRequest, slug: str, name: str) -> HttpResponse
     return ask(request, "serving/adapter_delete.html", context, back=reverse("adapter", args=[slug, name]), form=form)
 
 
-def _adapter(department: Department, name: str) -> Adapter:
+def adapter_of(department: Department, name: str) -> Adapter:
+    """The living adapter of this name, or 404."""
     living = department.adapters.alive().select_related("base_model", "rollout", "department")
     return get_object_or_404(living, name=name)

@@ -1,4 +1,4 @@
-"""The names that a department may write as `model`: its adapters that are rolled out, and its base models."""
+"""The names that a department may write as `model`: its adapters, those shared with it, and its base models."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,20 +16,25 @@ class CallableModel:
 
     @property
     def is_adapter(self) -> bool:
-        """Whether it is one of the department's own."""
+        """Whether it is one, of the department's own or shared with it."""
         return self.name != self.base_model
 
 
 def callables_of(department: Department) -> list[CallableModel]:
     """What this department may call, its own adapters first."""
-    adapters = (
-        Adapter.objects.alive()
-        .filter(department=department, rollout__isnull=False)
-        .order_by("name")
-        .values_list("name", "base_model__name")
-    )
+    own = Adapter.objects.in_service().filter(department=department, rollout__isnull=False).order_by("name")
+    shared = Adapter.objects.shared_with(department.pk, department.slug).filter(rollout__isnull=False)
     bases = BaseModel.objects.granted_to(department.pk).order_by("name").values_list("name", flat=True)
-    return [CallableModel(*row) for row in adapters] + [CallableModel(name, name) for name in bases]
+    return [
+        *(CallableModel(*row) for row in own.values_list("name", "base_model__name")),
+        *(
+            CallableModel(f"{owner}/{name}", base)
+            for owner, name, base in shared.order_by("department__slug", "name").values_list(
+                "department__slug", "name", "base_model__name"
+            )
+        ),
+        *(CallableModel(name, name) for name in bases),
+    ]
 
 
 def example_of(models: Collection[CallableModel], allowed: Collection[str] = ()) -> str:

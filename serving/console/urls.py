@@ -16,6 +16,7 @@ from serving.console import (
     plan,
     playground,
     residency,
+    shares,
     upload,
     usage,
 )
@@ -32,6 +33,15 @@ urlpatterns = [
         name="adapter-rollout",
     ),
     path("departments/<str:slug>/adapter/<str:name>/delete/", adapters.adapter_deletion, name="adapter-delete"),
+    path("departments/<str:slug>/adapter/<str:name>/shares/", shares.adapter_shares, name="adapter-shares"),
+    path("departments/<str:slug>/adapter/<str:name>/shares/new/", shares.adapter_share_new, name="adapter-share-new"),
+    path(
+        "departments/<str:slug>/adapter/<str:name>/shares/<str:receiver>/revoke/",
+        shares.adapter_share_revoke,
+        name="adapter-share-revoke",
+    ),
+    path("departments/<str:slug>/shared/", shares.shared_list, name="shared-list"),
+    path("departments/<str:slug>/shared/<str:owner>/<str:name>/", shares.shared_adapter, name="shared-adapter"),
     path("departments/<str:slug>/placement/", placements.department_placement, name="department-placement"),
     path(
         "departments/<str:slug>/adapter/<str:name>/placement/", placements.adapter_placement, name="adapter-placement"

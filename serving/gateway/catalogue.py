@@ -5,6 +5,7 @@ What a name leads to:
 | the name | the answer |
 |---|---|
 | own adapter with a rollout, own `adapter:3` that is ready, granted base model | a Target |
+| `legal/contracts`, `legal/contracts:3`: the same of an adapter that legal shares with the department | a Target |
 | own adapter or version that is uploaded or being validated, with nothing ready to serve | 503 `model_not_ready` |
 | rejected, archived, deleted or without a rollout; another department's; anything else | 404 `model_not_found` |
 | anything outside the key's list of models | 404 `model_not_found`, in the same words |
@@ -160,46 +161,47 @@ def _read_shelf(department_id: int, department: str) -> Shelf:
         kinds = policy.kinds(policy.tier, base.pk)
         target = Target(base.name, base.name, base.name, base.pk, kinds=kinds, prices=base.prices)
         shelf.offers[base.name] = Offer((target,), (1,), int(base.created_at.timestamp()), _PLATFORM)
-    adapters = (
-        Adapter.objects.alive()
-        .filter(department=department_id)
-        .select_related("base_model", "department", "rollout")
-        .prefetch_related("versions")
-    )
+    read = Adapter.objects.select_related("base_model", "department", "rollout").prefetch_related("versions")
     # After the base models: a department's own adapter goes before a base model of the same name.
-    for adapter in adapters:
-        _put_adapter(shelf, adapter, department, policy.kinds(adapter.tier, adapter.base_model_id))
+    for adapter in read.in_service().filter(department=department_id):
+        _put_adapter(shelf, adapter, adapter.name, policy.kinds(adapter.tier, adapter.base_model_id))
+    for adapter in read.shared_with(department_id, department):
+        # At home where its owner has placed it; whether another kind may stand in is up to who calls.
+        kinds = policy.kinds(adapter.tier, adapter.base_model_id)
+        _put_adapter(shelf, adapter, f"{adapter.department.slug}/{adapter.name}", kinds)
     return shelf
 
 
-def _put_adapter(shelf: Shelf, adapter: Adapter, department: str, kinds: Kinds) -> None:
+def _put_adapter(shelf: Shelf, adapter: Adapter, name: str, kinds: Kinds) -> None:
+    owner = adapter.department.slug
+    is_own = name == adapter.name
     ready: dict[int, AdapterVersion] = {}
     coming = False
     for version in adapter.versions.all():
-        pinned = f"{adapter.name}:{version.number}"
+        pinned = f"{name}:{version.number}"
         if version.state == VersionState.READY and version.digest:
             ready[version.number] = version
-            target = _target(pinned, adapter, version, kinds)
+            target = _target(pinned, name, adapter, version, kinds)
             created = int(version.uploaded_at.timestamp())
-            shelf.offers[pinned] = Offer((target,), (1,), created, department, pinned=True)
-        elif version.state in _COMING:
+            shelf.offers[pinned] = Offer((target,), (1,), created, owner, pinned=True)
+        elif version.state in _COMING and is_own:
             coming = True
             shelf.coming.add(pinned)
     shares = {number: share for number, share in adapter.weights.items() if number in ready and share > 0}
     if shares:
-        targets = tuple(_target(adapter.name, adapter, ready[number], kinds) for number in shares)
+        targets = tuple(_target(name, name, adapter, ready[number], kinds) for number in shares)
         created = int(adapter.created_at.timestamp())
-        shelf.offers[adapter.name] = Offer(targets, tuple(accumulate(shares.values())), created, department)
+        shelf.offers[name] = Offer(targets, tuple(accumulate(shares.values())), created, owner)
     else:
-        shelf.offers.pop(adapter.name, None)
+        shelf.offers.pop(name, None)
         if coming:
-            shelf.coming.add(adapter.name)
+            shelf.coming.add(name)
 
 
-def _target(asked: str, adapter: Adapter, version: AdapterVersion, kinds: Kinds) -> Target:
+def _target(asked: str, name: str, adapter: Adapter, version: AdapterVersion, kinds: Kinds) -> Target:
     return Target(
         asked=asked,
-        name=f"{adapter.name}:{version.number}",
+        name=f"{name}:{version.number}",
         engine_model=engine_adapter_name(version.digest),
         base_model_id=adapter.base_model_id,
         adapter_version_id=version.pk,

@@ -6,11 +6,13 @@ from serving.models.deployment import Deployment, Residency
 from serving.models.engine import Engine, EngineState, Failure
 from serving.models.event import PlatformEvent
 from serving.models.node import Node
+from serving.models.share import AdapterShare
 from serving.models.upload import Upload
 from serving.models.usage import Outcome, UsageRecord
 
 __all__ = [
     "Adapter",
+    "AdapterShare",
     "AdapterVersion",
     "BaseModel",
     "Deployment",

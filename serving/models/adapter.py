@@ -17,13 +17,14 @@ adapter_name_validator = RegexValidator(
 
 
 class VersionState(models.TextChoices):
-    """Where a version stands on its way from upload to use."""
+    """Where a version stands on its way from upload to use, and out of it."""
 
     UPLOADED = "uploaded", "Uploaded"
     VALIDATING = "validating", "Validating"
     READY = "ready", "Ready"
     REJECTED = "rejected", "Rejected"
     ARCHIVED = "archived", "Archived"
+    DELETED = "deleted", "Deleted"
 
 
 class AdapterQuerySet(models.QuerySet["Adapter"]):
@@ -32,6 +33,15 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
     def alive(self) -> Self:
         """The adapters that are not deleted."""
         return self.filter(deleted_at=None)
+
+    def in_service(self) -> Self:
+        """The adapters that can be called: neither deleted nor archived."""
+        return self.alive().filter(archived_at=None)
+
+    def shared_with(self, department_id: int, slug: str) -> Self:
+        """The adapters of others that a department may call: shared with its slug, on base models granted to it."""
+        granted = BaseModel.objects.granted_to(department_id).values("pk")
+        return self.in_service().filter(shares__receiver=slug, base_model__in=granted).exclude(department=department_id)
 
 
 class Adapter(models.Model):
@@ -45,6 +55,7 @@ class Adapter(models.Model):
         null=True, blank=True, help_text="Since when it is answered by vLLM first, under `auto`."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     objects = AdapterQuerySet.as_manager()
@@ -82,12 +93,17 @@ class VersionQuerySet(models.QuerySet["AdapterVersion"]):
         return self.filter(
             adapter__base_model=base_model_id,
             adapter__deleted_at=None,
+            adapter__archived_at=None,
             state__in=[VersionState.VALIDATING, VersionState.READY],
         ).exclude(digest="")
 
     def count_wanted_by_base_model(self) -> dict[int, int]:
         """Base model → how many different adapters its engines should hold."""
-        wanted = self.filter(adapter__deleted_at=None, state__in=[VersionState.VALIDATING, VersionState.READY])
+        wanted = self.filter(
+            adapter__deleted_at=None,
+            adapter__archived_at=None,
+            state__in=[VersionState.VALIDATING, VersionState.READY],
+        )
         counts = (
             wanted.exclude(digest="")
             .order_by()

@@ -69,6 +69,10 @@ ROWS = [
     Row("get", "departments/{support}/adapters/support-bot", EVERYONE),
     Row("delete", "departments/{support}/adapters/support-bot", DEVELOPERS, 204),
     Row("put", "departments/{support}/adapters/support-bot/rollout", DEVELOPERS, 200, {"versions": {"2": 100}}),
+    Row("get", "departments/{support}/adapters/support-bot/shares", EVERYONE),
+    Row("post", "departments/{support}/adapters/support-bot/shares", OWNERS, 201, {"department": "legal"}),
+    Row("delete", "departments/{support}/adapters/support-bot/shares/sales", OWNERS, 204),
+    Row("get", "departments/{support}/shared", EVERYONE),
     Row("get", "usage?department={support}", EVERYONE),
     Row("get", "usage", ANYBODY),
     Row("get", "limits", READERS),
@@ -169,6 +173,7 @@ def _as_route(path: str) -> str:
         "{engine}": "<uuid:pk>",
         "{upload}": "<uuid:pk>",
         "nodes/node-1": "nodes/<str:name>",
+        "shares/sales": "shares/<str:receiver>",
     }.items():
         path = path.replace(part, route)
     return path
