@@ -16,6 +16,7 @@ from serving.models import (
     Engine,
     Node,
     Rollout,
+    RolloutChange,
     Upload,
     VersionState,
 )
@@ -72,7 +73,8 @@ def make_cast() -> Cast:
     adapter = Adapter.objects.create(department=support, name="support-bot", base_model=base_model)
     AdapterVersion.objects.create(adapter=adapter, number=1, state=VersionState.READY, digest=DIGEST)
     AdapterVersion.objects.create(adapter=adapter, number=2, state=VersionState.READY, digest=DIGEST[::-1])
-    Rollout.objects.create(adapter=adapter, weights={"1": 100})
+    Rollout.objects.create(adapter=adapter, weights={"1": 100}, stable=1)
+    RolloutChange.objects.create(adapter=adapter, weights={"1": 100})
     # One that nobody has, or so it seems from support; and one of legal's that nothing is rolled out of yet.
     AdapterShare.objects.create(adapter=adapter, receiver="sales")
     clauses = Adapter.objects.create(department=legal, name="clauses", base_model=base_model)

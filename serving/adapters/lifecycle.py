@@ -6,8 +6,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from polygraft.live import Change, announce, redis_client
-from serving.models import Adapter, AdapterVersion, Rollout, VersionState
+from serving.models import Adapter, AdapterVersion, VersionState
 from serving.registry import living_engines
+from serving.rollouts import rollout_begin
 from tenants.audit import audit_record
 from tenants.models import User
 
@@ -52,11 +53,7 @@ def version_make_ready(version: AdapterVersion) -> None:
         )
         if not made_ready:
             return
-        _, first = Rollout.objects.get_or_create(
-            adapter=version.adapter,
-            defaults={"weights": {str(version.number): 100}, "changed_by": version.uploaded_by},
-        )
-        _audit(version, "adapter_version.ready", rolled_out=first)
+        _audit(version, "adapter_version.ready", rolled_out=rollout_begin(version))
     announce(Change.MODELS)
 
 

@@ -15,6 +15,7 @@ from polygraft.asgi_types import Receive, Scope, Send
 from serving.gateway import auth, document
 from serving.gateway.body import parse_wish, read_body
 from serving.gateway.call import Call, ClientLeft
+from serving.gateway.conversation import conversation_key
 from serving.gateway.departure import Departure
 from serving.gateway.errors import GatewayError, InternalError, InvalidValue, MethodNotAllowed, UnknownEndpoint
 from serving.gateway.estimate import WITHOUT_COMPLETION
@@ -43,7 +44,9 @@ async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
     call.model, call.streamed = wish.model, wish.stream
     if wish.stream and call.endpoint in WITHOUT_COMPLETION:
         raise InvalidValue("'stream' is not possible here: this answer comes whole.", param="stream")
-    target = call.target = await parts.catalogue.resolve(grant, wish.model, sticky=wish.sticky)
+    target = call.target = await parts.catalogue.resolve(
+        grant, wish.model, lambda: conversation_key(call.scope["headers"], wish.body)
+    )
     await parts.limiter.reserve(call, target, wish)
     with Departure(parts.departures, call.receive):
         await parts.dispatch.answer(call, wish, target)

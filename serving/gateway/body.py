@@ -5,16 +5,13 @@ from typing import Any
 import orjson
 
 from serving.gateway.call import Call, ClientLeft
+from serving.gateway.conversation import beginning
 from serving.gateway.errors import BodyTooLarge, InvalidBody, InvalidValue
 from serving.gateway.ways import Way
 
 _MAX_NAME_LENGTH = 200
-# Characters of a prompt that tell one conversation from another.
-_BEGINNING = 512
 # As many brackets as a body may have before anybody looks how deep they are within each other.
 _SURELY_SHALLOW, _DEEPER = 200, 12
-# Fields in which callers name their user or conversation, the most specific first.
-_IDENTITIES = ("prompt_cache_key", "safety_identifier", "user")
 
 
 class Wish:
@@ -31,32 +28,12 @@ class Wish:
         self.show_usage = _usage_asked(body)
 
     @property
-    def sticky(self) -> str | None:
-        """The identity under which a canary keeps to one version, if the caller gives one."""
-        for field in _IDENTITIES:
-            value = self.body.get(field)
-            if isinstance(value, str) and value:
-                return value
-        # Where Anthropic's clients name theirs.
-        metadata = self.body.get("metadata")
-        value = metadata.get("user_id") if isinstance(metadata, dict) else None
-        return value if isinstance(value, str) and value else None
-
-    @property
     def conversation(self) -> bytes:
         """What all requests of one conversation have in common and others have not: how it begins."""
         key = self.body.get("prompt_cache_key")
         if isinstance(key, str) and key:
             return key.encode()
-        turns = self.body.get("messages") or self.body.get("input") or self.body.get("prompt")
-        if not isinstance(turns, list):
-            return turns[:_BEGINNING].encode() if isinstance(turns, str) else b""
-        beginning: list[object] = []
-        for turn in turns:
-            beginning.append(turn)
-            if isinstance(turn, dict) and turn.get("role") == "user":
-                break
-        return orjson.dumps(beginning)
+        return beginning(self.body)
 
     def for_engine(self, way: Way, model: str, cache_salt: str) -> bytes:
         """The body as an engine gets it.

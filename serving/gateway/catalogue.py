@@ -14,6 +14,7 @@ What a name leads to:
 import hashlib
 import random
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -25,8 +26,9 @@ from serving.gateway.auth import Grant
 from serving.gateway.cache import Cache
 from serving.gateway.database import in_database
 from serving.gateway.errors import ModelNotFound, ModelNotReady
-from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
+from serving.models import Adapter, AdapterVersion, BaseModel, Rollout, VersionState
 from serving.prices import FREE, Prices
+from serving.rollouts.spans import Spans, spans_by_number
 
 _PLATFORM = "polygraft"
 Kinds = tuple[EngineKind, ...]
@@ -53,9 +55,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A name that can be called: one target, or several with the running sums of their shares.
+    """A name that can be called: one target, or several, each with a span of all conversations.
 
-    `created` is in Unix seconds.
+    `sums` are the ends of the spans (`serving.rollouts.spans`); `created` is in Unix seconds.
     """
 
     targets: tuple[Target, ...]
@@ -64,14 +66,16 @@ class Offer:
     owner: str
     pinned: bool = False
 
-    def choose(self, sticky: str | None) -> Target:
-        """One of the targets by their shares; always the same one for the same `sticky` value."""
+    def choose(self, conversation: Callable[[], bytes | None] | None) -> Target:
+        """One of the targets by their shares; always the same one for the same conversation, while the shares stand."""
         if len(self.targets) == 1:
             return self.targets[0]
-        if sticky is None:
+        key = conversation() if conversation is not None else None
+        if key is None:
             point = random.random()  # noqa: S311  # a share of traffic is no secret
         else:
-            digest = hashlib.blake2b(f"{self.targets[0].asked}\n{sticky}".encode(), digest_size=8).digest()
+            # With the name, or the same conversations would be every adapter's canaries.
+            digest = hashlib.blake2b(self.targets[0].asked.encode() + b"\n" + key, digest_size=8).digest()
             point = int.from_bytes(digest, "big") / 2**64
         return self.targets[bisect_right(self.sums, point * self.sums[-1])]
 
@@ -102,11 +106,11 @@ class Catalogue:
         """Say whether announcements of changes arrive."""
         self.shelves.connected(connected)
 
-    async def resolve(self, grant: Grant, name: str, *, sticky: str | None = None) -> Target:
+    async def resolve(self, grant: Grant, name: str, conversation: Callable[[], bytes | None] | None = None) -> Target:
         """What a name means to the holder of a grant.
 
         Args:
-            sticky: an identity that the caller gave its user or conversation; a canary keeps to one version for it.
+            conversation: tells one conversation from another; asked only where several versions share a name.
 
         Raises:
             ModelNotFound, ModelNotReady: see the table above.
@@ -116,7 +120,7 @@ class Catalogue:
         if _allows(grant, name):
             offer = shelf.offers.get(name)
             if offer is not None:
-                return offer.choose(sticky)
+                return offer.choose(conversation)
             if name in shelf.coming:
                 raise ModelNotReady(
                     f"The model '{name}' is being validated. Ask again in a few seconds.", param="model"
@@ -187,15 +191,22 @@ def _put_adapter(shelf: Shelf, adapter: Adapter, name: str, kinds: Kinds) -> Non
         elif version.state in _COMING and is_own:
             coming = True
             shelf.coming.add(pinned)
-    shares = {number: share for number, share in adapter.weights.items() if number in ready and share > 0}
-    if shares:
-        targets = tuple(_target(name, name, adapter, ready[number], kinds) for number in shares)
+    spans = [(number, length) for number, length in _spans(adapter) if number in ready and length > 0]
+    if spans:
+        targets = tuple(_target(name, name, adapter, ready[number], kinds) for number, _ in spans)
         created = int(adapter.created_at.timestamp())
-        shelf.offers[name] = Offer(targets, tuple(accumulate(shares.values())), created, owner)
+        ends = tuple(accumulate(length for _, length in spans))
+        shelf.offers[name] = Offer(targets, ends, created, owner)
     else:
         shelf.offers.pop(name, None)
         if coming:
             shelf.coming.add(name)
+
+
+def _spans(adapter: Adapter) -> Spans:
+    rollout: Rollout | None = getattr(adapter, "rollout", None)
+    spans = rollout.spans if rollout is not None else None
+    return [(number, length) for number, length in spans] if spans else spans_by_number(adapter.weights)
 
 
 def _target(asked: str, name: str, adapter: Adapter, version: AdapterVersion, kinds: Kinds) -> Target:

@@ -1,14 +1,17 @@
 """What answers: base models, adapters and their versions, deployments, engines, nodes, and the record of use."""
 
-from serving.models.adapter import Adapter, AdapterVersion, Rollout, VersionState
+from serving.models.adapter import Adapter, AdapterVersion, VersionState
 from serving.models.base_model import BaseModel
 from serving.models.deployment import Deployment, Residency
 from serving.models.engine import Engine, EngineState, Failure
 from serving.models.event import PlatformEvent
+from serving.models.feedback import Feedback, Rating
 from serving.models.node import Node
+from serving.models.rollout import Rollout, RolloutChange
 from serving.models.share import AdapterShare
 from serving.models.upload import Upload
 from serving.models.usage import Outcome, UsageRecord
+from serving.models.version_minute import VersionMinute
 
 __all__ = [
     "Adapter",
@@ -19,12 +22,16 @@ __all__ = [
     "Engine",
     "EngineState",
     "Failure",
+    "Feedback",
     "Node",
     "Outcome",
     "PlatformEvent",
+    "Rating",
     "Residency",
     "Rollout",
+    "RolloutChange",
     "Upload",
     "UsageRecord",
+    "VersionMinute",
     "VersionState",
 ]

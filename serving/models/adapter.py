@@ -1,6 +1,6 @@
-"""A department's named LoRA, its immutable versions, and what its bare name means now."""
+"""A department's named LoRA, and its immutable versions."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -9,6 +9,9 @@ from django.db import models
 from serving.models.base_model import BaseModel
 from serving.tiers import Tier, tier_of
 from tenants.models import Department, Placement
+
+if TYPE_CHECKING:
+    from serving.models.rollout import Rollout
 
 adapter_name_validator = RegexValidator(
     r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
@@ -135,15 +138,3 @@ class AdapterVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.adapter}:{self.number}"
-
-
-class Rollout(models.Model):
-    """What an adapter's bare name means now: version numbers and their shares, which sum to 100."""
-
-    adapter = models.OneToOneField(Adapter, on_delete=models.CASCADE, related_name="rollout")
-    weights = models.JSONField(help_text='Version number → percentage, such as {"3": 90, "4": 10}.')
-    changed_at = models.DateTimeField(auto_now=True)
-    changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
-
-    def __str__(self) -> str:
-        return f"{self.adapter}: {self.weights}"

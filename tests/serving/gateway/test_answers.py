@@ -164,18 +164,72 @@ def versions_heard(client: httpx.Client, count: int, **fields: Any) -> list[str]
 
 def test_a_canary_gets_about_its_share(client: httpx.Client, cast: Cast) -> None:
     rollout_set(adapter=cast.adapter, weights={1: 75, 2: 25}, by=None)
-    heard = versions_heard(client, 200)
+    heard = [versions_heard(client, 1, text=f"question {number}")[0] for number in range(200)]
     # Of 200 at 25 %, fewer than 20 or more than 85 come up less than once in ten million runs.
     assert 20 <= heard.count("support-bot:2") <= 85
     assert set(heard) == {"support-bot:1", "support-bot:2"}
 
 
-def test_a_canary_keeps_to_one_version_for_one_user(client: httpx.Client, cast: Cast) -> None:
+def later(model: str, first: str) -> list[tuple[str, dict[str, Any]]]:
+    """Two requests of one conversation for each endpoint: its beginning, and its going on."""
+    answered = [{"role": "assistant", "content": "Hello."}, {"role": "user", "content": "And now?"}]
+    begun = [{"role": "user", "content": first}]
+    system = [{"role": "system", "content": "Be kind."}]
+    message = {"model": model, "system": "Be kind.", "max_tokens": 8}
+    response = {"model": model, "instructions": "Be kind."}
+    return [
+        (CHAT, {"model": model, "messages": [*system, *begun]}),
+        (CHAT, {"model": model, "messages": [*system, *begun, *answered]}),
+        ("/v1/messages", {**message, "messages": begun}),
+        ("/v1/messages", {**message, "messages": [*begun, *answered]}),
+        ("/v1/responses", {**response, "input": first}),
+        ("/v1/responses", {**response, "input": [*begun, *answered]}),
+        (COMPLETIONS, {"model": model, "prompt": f"Be kind. {first}".ljust(512)}),
+        (COMPLETIONS, {"model": model, "prompt": f"Be kind. {first}".ljust(512) + "and on and on"}),
+    ]
+
+
+def test_a_canary_keeps_to_one_version_for_one_conversation_at_every_endpoint(client: httpx.Client, cast: Cast) -> None:
     rollout_set(adapter=cast.adapter, weights={1: 50, 2: 50}, by=None)
-    for user in range(4):
-        assert len(set(versions_heard(client, 10, user=f"user-{user}"))) == 1
-    heard = {versions_heard(client, 1, user=f"user-{user}")[0] for user in range(40)}
+    heard: dict[str, set[str]] = {}
+    for number in range(20):
+        versions = []
+        for path, body in later("support-bot", f"question {number}"):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 200, answer.text
+            versions.append(answer.headers["x-polygraft-model"])
+            heard.setdefault(path, set()).add(versions[-1])
+        assert versions[0::2] == versions[1::2]
+    assert all(both == {"support-bot:1", "support-bot:2"} for both in heard.values())
+
+
+def test_a_canary_keeps_to_one_version_for_the_callers_own_word_for_a_session(client: httpx.Client, cast: Cast) -> None:
+    rollout_set(adapter=cast.adapter, weights={1: 50, 2: 50}, by=None)
+    heard = set()
+    for session in range(20):
+        client.headers["x-polygraft-session"] = f"session-{session}"
+        versions = {versions_heard(client, 1, text=f"question {number}")[0] for number in range(4)}
+        assert len(versions) == 1
+        heard |= versions
     assert heard == {"support-bot:1", "support-bot:2"}
+
+
+def test_raising_a_canarys_share_moves_conversations_to_it_only(client: httpx.Client, cast: Cast) -> None:
+    def heard() -> list[str]:
+        return [versions_heard(client, 1, text=f"question {number}")[0] for number in range(60)]
+
+    rollout_set(adapter=cast.adapter, weights={1: 80, 2: 20}, by=None)
+    before = heard()
+    rollout_set(adapter=cast.adapter, weights={2: 60, 1: 40}, by=None)
+    after = wait_until(lambda: found if (found := heard()) != before else None, seconds=5, what="shares change")
+    assert {(old, new) for old, new in zip(before, after, strict=True) if old != new} == {
+        ("support-bot:1", "support-bot:2")
+    }
+
+
+def test_a_pinned_version_follows_no_rollout(client: httpx.Client, cast: Cast) -> None:
+    rollout_set(adapter=cast.adapter, weights={2: 100}, by=None)
+    assert versions_heard(client, 3, model="support-bot:1") == ["support-bot:1"] * 3
 
 
 def test_a_rollout_takes_effect_within_a_second(client: httpx.Client, cast: Cast) -> None:
