@@ -8,6 +8,11 @@ def intake_request(version_id: int) -> None:
     current_app.send_task("serving.tasks.take_in_version", args=[version_id])
 
 
+def release_request() -> None:
+    """Have the bytes of deleted versions removed from the store now, rather than at the next beat."""
+    current_app.send_task("serving.tasks.release_contents")
+
+
 def reconciliation_request() -> None:
     """Have the engines compared with the deployments now, rather than at the next beat."""
     current_app.send_task("serving.tasks.reconcile_deployments")

@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from serving.adapters.content import contents_release
 from serving.adapters.intake import version_take_in
 from serving.events import events_forget, events_take_in
 from serving.limit_memory import limits_remember
@@ -15,6 +16,12 @@ from serving.usage import usage_store
 def take_in_version(version_id: int) -> None:
     """Check an uploaded version, store it, convert it."""
     version_take_in(version_id)
+
+
+@shared_task
+def release_contents() -> None:
+    """Remove the bytes of deleted versions from the store."""
+    contents_release()
 
 
 @shared_task

@@ -76,9 +76,10 @@ def version_take_in(version_id: int) -> None:
         accepted = report["ok"]
         if accepted:
             folder = Path(scratch) / "adapter"
-            digest = _keep(version, folder)
             size = sum(file.stat().st_size for file in folder.iterdir())
-            version_stored(version, digest=digest, size_bytes=size, report=report)
+            # The same bytes of a deleted version may be let go of just now.
+            while not version_stored(version, digest=_keep(version, folder), size_bytes=size, report=report):
+                pass
             versions_release_unprobed()
         else:
             version_reject(version, report=report)
@@ -119,6 +120,8 @@ def _check_name(department: Department, name: str, base_model: BaseModel) -> Non
     if BaseModel.objects.filter(name=name).exists():
         raise ValidationError({"name": f"{name} is the name of a base model. Choose another name."})
     existing = Adapter.objects.alive().filter(department=department, name=name).select_related("base_model").first()
+    if existing is not None and existing.archived_at is not None:
+        raise ValidationError({"name": f"{name} is archived. Restore it before you upload a version."})
     if existing is not None and existing.base_model_id != base_model.pk:
         raise ValidationError(
             {

@@ -6,11 +6,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from polygraft.live import Change, announce, redis_client
-from serving.models import Adapter, AdapterVersion, VersionState
+from serving.adapters.content import content_keep
+from serving.models import AdapterVersion, VersionState
 from serving.registry import living_engines
 from serving.rollouts import rollout_begin
 from tenants.audit import audit_record
-from tenants.models import User
 
 
 def version_claim(version_id: int) -> AdapterVersion | None:
@@ -26,19 +26,24 @@ def version_claim(version_id: int) -> AdapterVersion | None:
     return AdapterVersion.objects.select_related("adapter__department", "adapter__base_model").get(pk=version_id)
 
 
-def version_stored(version: AdapterVersion, *, digest: str, size_bytes: int, report: dict[str, Any]) -> None:
-    """Note that the checks have passed and the bytes are stored; engines may load it now."""
-    AdapterVersion.objects.filter(pk=version.pk, state=VersionState.VALIDATING).update(
-        digest=digest, size_bytes=size_bytes, report=report
-    )
-    announce(Change.WORK)
+def version_stored(version: AdapterVersion, *, digest: str, size_bytes: int, report: dict[str, Any]) -> bool:
+    """Note that the checks have passed and the bytes are stored; engines may load it now.
+
+    Returns:
+        Whether they are stored; if not, they have been let go of meanwhile and must be stored again.
+    """
+    validating = AdapterVersion.objects.filter(pk=version.pk, state=VersionState.VALIDATING)
+    stored = content_keep(digest, lambda: validating.update(digest=digest, size_bytes=size_bytes, report=report))
+    if stored:
+        announce(Change.WORK)
+    return stored
 
 
 def version_reject(version: AdapterVersion, *, report: dict[str, Any]) -> None:
     """Refuse a version for good, with the report that says why."""
     with transaction.atomic():
         rejected = AdapterVersion.objects.filter(pk=version.pk, state=VersionState.VALIDATING).update(
-            state=VersionState.REJECTED, digest="", report=report
+            state=VersionState.REJECTED, report=report
         )
         if rejected:
             _audit(version, "adapter_version.reject")
@@ -73,15 +78,6 @@ def versions_release_unprobed() -> None:
     for version in waiting:
         if version.adapter.base_model_id not in bases_with_engines:
             version_make_ready(version)
-
-
-@transaction.atomic
-def adapter_delete(*, adapter: Adapter, by: User | None) -> None:
-    """Delete an adapter: new requests get 404 within a second, running ones finish, engines then let go of it."""
-    if Adapter.objects.alive().filter(pk=adapter.pk).update(deleted_at=timezone.now()) != 1:
-        return
-    audit_record(action="adapter.delete", target=adapter.name, by=by, department=adapter.department)
-    transaction.on_commit(lambda: announce(Change.MODELS, Change.WORK))
 
 
 def _audit(version: AdapterVersion, action: str, **details: Any) -> None:

@@ -49,6 +49,10 @@ class AdapterStore:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
+    def holds(self, digest: str) -> bool:
+        """Whether the content is there."""
+        return self.path(digest).is_dir()
+
     def verify(self, digest: str) -> bool:
         """Whether the content is there and still has the bytes that it is named after; reads all of it."""
         folder = self.path(digest)

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from serving.adapters.intake import adapter_upload
-from serving.adapters.lifecycle import adapter_delete
+from serving.adapters.retirement import adapter_delete
 from serving.api.serializers import (
     AdapterDetailSerializer,
     AdapterSerializer,

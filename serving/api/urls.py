@@ -13,9 +13,11 @@ from serving.api import (
     share_views,
     upload_views,
     usage_views,
+    version_views,
 )
 
 _ADAPTERS = "departments/<str:slug>/adapters"
+_VERSION = f"{_ADAPTERS}/<str:name>/versions/<int:number>"
 _UPLOADS = "departments/<str:slug>/uploads"
 
 urlpatterns = [
@@ -42,6 +44,12 @@ urlpatterns = [
     path(_ADAPTERS, adapter_views.AdapterList.as_view(), name="api-adapters"),
     path(f"{_ADAPTERS}/<str:name>", adapter_views.AdapterDetail.as_view(), name="api-adapter"),
     path(f"{_ADAPTERS}/<str:name>/rollout", adapter_views.AdapterRollout.as_view(), name="api-rollout"),
+    path(f"{_ADAPTERS}/<str:name>/uses", version_views.AdapterUses.as_view(), name="api-adapter-uses"),
+    path(f"{_ADAPTERS}/<str:name>/archive", version_views.AdapterArchive.as_view(), name="api-adapter-archive"),
+    path(f"{_ADAPTERS}/<str:name>/restore", version_views.AdapterRestore.as_view(), name="api-adapter-restore"),
+    path(_VERSION, version_views.VersionDetail.as_view(), name="api-version"),
+    path(f"{_VERSION}/archive", version_views.VersionArchive.as_view(), name="api-version-archive"),
+    path(f"{_VERSION}/restore", version_views.VersionRestore.as_view(), name="api-version-restore"),
     path(f"{_ADAPTERS}/<str:name>/shares", share_views.ShareList.as_view(), name="api-shares"),
     path(f"{_ADAPTERS}/<str:name>/shares/<str:receiver>", share_views.ShareDetail.as_view(), name="api-share"),
     path("departments/<str:slug>/shared", share_views.SharedList.as_view(), name="api-shared"),

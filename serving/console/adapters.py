@@ -15,7 +15,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from polygraft.answers import ask, go_to, person
 from polygraft.listing import listing
 from polygraft.live_fragment import asks_for_fragment, fragment_answer, live_fragment
-from serving.adapters.lifecycle import adapter_delete
+from serving.adapters.retirement import adapter_delete
+from serving.adapters.uses import uses_of_adapter
 from serving.console.engine_rows import registry
 from serving.console.events import newest_events
 from serving.console.forms import DeleteForm
@@ -111,7 +112,7 @@ def adapter_deletion(request: HttpRequest, slug: str, name: str) -> HttpResponse
         adapter_delete(adapter=adapter, by=person(request))
         messages.success(request, f"{adapter.name} is deleted.")
         return go_to(request, reverse("department", args=[slug]))
-    context = {"department": department, "adapter": adapter}
+    context = {"department": department, "adapter": adapter, "uses": uses_of_adapter(adapter)}
     return ask(request, "serving/adapter_delete.html", context, back=reverse("adapter", args=[slug, name]), form=form)
 
 

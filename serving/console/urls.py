@@ -19,7 +19,10 @@ from serving.console import (
     shares,
     upload,
     usage,
+    versions,
 )
+
+_VERSION = "departments/<str:slug>/adapter/<str:name>/version/<int:number>"
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -32,6 +35,12 @@ urlpatterns = [
         adapters.adapter_rollout,
         name="adapter-rollout",
     ),
+    path("departments/<str:slug>/adapter/<str:name>/archive/", versions.adapter_archiving, name="adapter-archive"),
+    path("departments/<str:slug>/adapter/<str:name>/restore/", versions.adapter_restoring, name="adapter-restore"),
+    path(f"{_VERSION}/notes/", versions.version_notes, name="version-notes"),
+    path(f"{_VERSION}/archive/", versions.version_archiving, name="version-archive"),
+    path(f"{_VERSION}/restore/", versions.version_restoring, name="version-restore"),
+    path(f"{_VERSION}/delete/", versions.version_deletion, name="version-delete"),
     path("departments/<str:slug>/adapter/<str:name>/delete/", adapters.adapter_deletion, name="adapter-delete"),
     path("departments/<str:slug>/adapter/<str:name>/shares/", shares.adapter_shares, name="adapter-shares"),
     path("departments/<str:slug>/adapter/<str:name>/shares/new/", shares.adapter_share_new, name="adapter-share-new"),

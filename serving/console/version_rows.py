@@ -9,6 +9,7 @@ from serving.engines.names import engine_adapter_name
 from serving.models import Adapter, AdapterVersion, VersionState
 
 MOVING = (VersionState.UPLOADED, VersionState.VALIDATING)
+_DELETABLE = (VersionState.READY, VersionState.ARCHIVED, VersionState.REJECTED)
 
 # What a report's facts mean, in the order in which they are shown; the rest is for machines.
 _FACTS = {
@@ -31,6 +32,7 @@ _STEPS_DONE = {
     VersionState.READY: 3,
     VersionState.REJECTED: 1,
     VersionState.ARCHIVED: 3,
+    VersionState.DELETED: 3,
 }
 
 
@@ -76,6 +78,11 @@ class VersionRow:
     def may_go_live(self) -> bool:
         """Whether the bare name could mean it, and does not do so wholly yet."""
         return self.version.state == VersionState.READY and self.share < 100
+
+    @property
+    def may_be_deleted(self) -> bool:
+        """Whether its state and the rollout allow it."""
+        return not self.share and self.version.state in _DELETABLE
 
     @property
     def doing(self) -> str:

@@ -7,8 +7,10 @@ from serving.models.engine import Engine, EngineState, Failure
 from serving.models.event import PlatformEvent
 from serving.models.feedback import Feedback, Rating
 from serving.models.node import Node
+from serving.models.retention import RetentionPolicy
 from serving.models.rollout import Rollout, RolloutChange
 from serving.models.share import AdapterShare
+from serving.models.signing_key import SigningKey
 from serving.models.upload import Upload
 from serving.models.usage import Outcome, UsageRecord
 from serving.models.version_minute import VersionMinute
@@ -28,8 +30,10 @@ __all__ = [
     "PlatformEvent",
     "Rating",
     "Residency",
+    "RetentionPolicy",
     "Rollout",
     "RolloutChange",
+    "SigningKey",
     "Upload",
     "UsageRecord",
     "VersionMinute",

@@ -129,6 +129,15 @@ class AdapterVersion(models.Model):
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     uploaded_at = models.DateTimeField(auto_now_add=True)
     ready_at = models.DateTimeField(null=True, blank=True)
+    keep = models.BooleanField(default=False, help_text="Retention never retires it.")
+    archived_at = models.DateTimeField(null=True, blank=True)
+    archived_because = models.CharField(
+        max_length=200, blank=True, help_text="Why retention has archived it; empty: a person has."
+    )
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    released_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when its bytes are kept for others only, or for nobody."
+    )
 
     objects = VersionQuerySet.as_manager()
 

@@ -69,6 +69,15 @@ ROWS = [
     Row("get", "departments/{support}/adapters/support-bot", EVERYONE),
     Row("delete", "departments/{support}/adapters/support-bot", DEVELOPERS, 204),
     Row("put", "departments/{support}/adapters/support-bot/rollout", DEVELOPERS, 200, {"versions": {"2": 100}}),
+    Row("get", "departments/{support}/adapters/support-bot/uses", EVERYONE),
+    Row("post", "departments/{support}/adapters/support-bot/archive", DEVELOPERS),
+    Row("post", "departments/{support}/adapters/support-bot/restore", DEVELOPERS),
+    Row("get", "departments/{support}/adapters/support-bot/versions/2", EVERYONE),
+    Row("patch", "departments/{support}/adapters/support-bot/versions/2", DEVELOPERS, 200, {"notes": "Good."}),
+    Row("delete", "departments/{support}/adapters/support-bot/versions/2", DEVELOPERS, 204),
+    Row("delete", "departments/{support}/adapters/support-bot/versions/1", DEVELOPERS, 409),
+    Row("post", "departments/{support}/adapters/support-bot/versions/2/archive", DEVELOPERS),
+    Row("post", "departments/{support}/adapters/support-bot/versions/2/restore", DEVELOPERS, 409),
     Row("get", "departments/{support}/adapters/support-bot/shares", EVERYONE),
     Row("post", "departments/{support}/adapters/support-bot/shares", OWNERS, 201, {"department": "legal"}),
     Row("delete", "departments/{support}/adapters/support-bot/shares/sales", OWNERS, 204),
@@ -174,6 +183,8 @@ def _as_route(path: str) -> str:
         "{upload}": "<uuid:pk>",
         "nodes/node-1": "nodes/<str:name>",
         "shares/sales": "shares/<str:receiver>",
+        "versions/1": "versions/<int:number>",
+        "versions/2": "versions/<int:number>",
     }.items():
         path = path.replace(part, route)
     return path

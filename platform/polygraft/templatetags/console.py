@@ -28,6 +28,7 @@ _STATES = {
     "ready": ("green", False),
     "rejected": ("red", False),
     "archived": ("secondary", False),
+    "deleted": ("secondary", False),
     "active": ("green", False),
     "expiring": ("yellow", True),
     "expired": ("secondary", False),

@@ -13,8 +13,8 @@ from cast import Cast
 from polygraft.live import redis_client
 from serving.adapters.files import adapter_store, gguf_name, upload_folder
 from serving.adapters.intake import adapter_upload, version_take_in
-from serving.adapters.lifecycle import adapter_delete
 from serving.adapters.node_copies import NodeCopies
+from serving.adapters.retirement import adapter_delete
 from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
 from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
 from tenants.models import AuditEvent, Department

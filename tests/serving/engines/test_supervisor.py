@@ -9,7 +9,7 @@ from cast import DIGEST, Cast
 from deadline import wait_until
 from fake_driver import FakeDriver
 from polygraft.live import redis_client
-from serving.adapters.lifecycle import adapter_delete
+from serving.adapters.retirement import adapter_delete
 from serving.engines.names import engine_adapter_name
 from serving.engines.supervisor import Supervisor
 from serving.models import Adapter, AdapterVersion, Engine, EngineState, Failure, VersionState

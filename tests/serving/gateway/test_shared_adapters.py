@@ -7,7 +7,7 @@ import pytest
 
 from cast import Cast
 from deadline import wait_until
-from serving.adapters.lifecycle import adapter_delete
+from serving.adapters.retirement import adapter_delete
 from serving.gateway.auth import engine_cache_salt
 from serving.models import AdapterVersion, VersionState
 from serving.rollouts import rollout_set
