@@ -36,7 +36,7 @@ class LongStream:
 
     def join(self) -> None:
         """Wait for its end."""
-        self._thread.join(timeout=120)
+        self._thread.join(timeout=200)
         assert not self._thread.is_alive()
 
     def is_whole(self) -> bool:
