@@ -17,6 +17,8 @@ from serving.engines.process import EngineProcess
 _REFUSED_AGAIN_AFTER_SECONDS = 30.0
 _LOOK_SECONDS = 10.0
 _WATCH_SECONDS = 2.0
+# A request that came just before an adapter was let go of may take so long until the engine counts it.
+_UNCOUNTED_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -42,8 +44,12 @@ class RunningEngine:
         self.terminated_at: float | None = None
         self.load: EngineLoad | None = None
         self.resident: set[str] = set()
-        # Every name that it was ever given: vLLM reads an adapter again that it had evicted, and dies if it has gone.
+        # The names whose files it may still read: vLLM reads an adapter again that it had evicted, and dies if it has
+        # gone. One leaves the set when the engine has let go of it and has since been idle.
         self.given: set[str] = set()
+        # What of that the node's records say.
+        self.noted: set[str] = set()
+        self._let_go_at: dict[str, float] = {}
         # Whether the engine itself has said what it holds.
         self.has_told = False
         self._driver = driver
@@ -94,6 +100,7 @@ class RunningEngine:
         if self._watch is not None and self._watch.done():
             watch, self._watch = self._watch, None
             self._note_load(None if watch.exception() else watch.result())
+            self._forget_unread()
         if self._watch is None and now - self._watched_at > _WATCH_SECONDS:
             self._watched_at = now
             self._watch = self._asking.send(lambda: self._driver.load(self.process))
@@ -171,6 +178,22 @@ class RunningEngine:
             else:
                 self._refused[name] = time.monotonic()
                 yield Refusal(name, str(error), by_engine=isinstance(error, EngineError))
+
+    def _forget_unread(self) -> None:
+        """Count as not given any more what it has let go of, if nothing was under way in it when it was last measured.
+
+        Whoever asks for such an adapter now is refused, so that no request can make it read the files.
+        """
+        here = self.resident | self._loads.keys() | self._unloads.keys()
+        now = time.monotonic()
+        gone = self.given - here if self.has_told else set()
+        self._let_go_at = {name: self._let_go_at.get(name, now) for name in gone}
+        if self.load is None or self.load.running + self.load.waiting > 0:
+            return
+        for name, since in list(self._let_go_at.items()):
+            if self._watched_at - since > _UNCOUNTED_SECONDS:
+                self.given.discard(name)
+                del self._let_go_at[name]
 
     def is_filled(self) -> bool:
         """Whether no adapter is on its way in or out."""

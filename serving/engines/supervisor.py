@@ -243,7 +243,6 @@ class Supervisor:
         for result in running.take_loaded():
             if isinstance(result, Refusal):
                 self._refused(engine, result, wish.validating.get(result.name, []))
-        given = len(running.given)
         wanted = wish.names(asked=asked, resident=running.resident)
         leaving = running.dismiss(wanted)
         if leaving and engine.state == EngineState.READY:
@@ -251,8 +250,9 @@ class Supervisor:
             self._said.publish(engine, running)
         running.unload(leaving)
         running.fill(wanted)
-        if len(running.given) != given:
+        if running.given != running.noted:
             self._records.write(running.process, running.given)
+            running.noted = set(running.given)
         for name in wish.validating.keys() & running.resident:
             for version in _versions(wish.validating.pop(name)):
                 version_make_ready(version)

@@ -11,9 +11,14 @@ from django.test.utils import CaptureQueriesContext
 from cast import DIGEST, Cast, adapters_make
 from deadline import wait_until
 from fake_driver import FakeDriver
+from polygraft.conf import config
 from polygraft.live import redis_client
+from serving.adapters.retirement import version_delete
 from serving.engines import running as running_module
+from serving.engines.driver import EngineLoad
 from serving.engines.names import engine_adapter_name
+from serving.engines.process import EngineProcess
+from serving.engines.records import Records
 from serving.engines.supervisor import Supervisor
 from serving.models import Adapter, AdapterVersion, Deployment, Engine, Residency, Rollout, VersionState
 from serving.registry import EngineEntry, asked_key, living_engines
@@ -110,6 +115,44 @@ def test_what_an_engine_has_lost_is_noticed_and_loaded_again(
     monkeypatch.setattr(running_module, "_LOOK_SECONDS", 0)
     assert residents(node) == {FIRST, SECOND}
     assert driver.loads == [FIRST]
+
+
+def test_a_nodes_copy_goes_once_the_engine_has_let_go_of_it_and_is_idle(
+    node: Supervisor, engine: Engine, cast: Cast, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_module, "_WATCH_SECONDS", 0)
+    monkeypatch.setattr(running_module, "_UNCOUNTED_SECONDS", 0)
+    measured = 0
+    busy = True
+
+    def load(process: EngineProcess) -> EngineLoad:
+        nonlocal measured
+        measured += 1
+        return EngineLoad(running=int(busy), waiting=0, kv_usage=0.0, generated=measured)
+
+    monkeypatch.setattr(driver, "load", load)
+    ready(node)
+    folder = config().home / "node" / "adapters"
+    copies = [folder / DIGEST, folder / DIGEST[::-1]]
+    for copy in copies:
+        copy.mkdir(exist_ok=True)
+
+    def tick_measuring(times: int) -> None:
+        wanted = measured + times
+        wait_until(lambda: node.tick() or measured >= wanted, seconds=10, what="it is measured")
+
+    version_delete(version=cast.adapter.versions.get(number=2), by=None)
+    wait_until(lambda: residents(node) == {FIRST}, seconds=10, what="the engine lets go of it")
+    tick_measuring(3)
+    assert all(copy.is_dir() for copy in copies), "a request that runs may still read it"
+    busy = False
+    wait_until(lambda: node.tick() or not copies[1].exists(), seconds=10, what="the copy goes")
+    assert copies[0].is_dir()
+    wait_until(
+        lambda: node.tick() or Records(config().home / "node" / "engines").given(str(engine.pk)) == {FIRST},
+        seconds=10,
+        what="the next worker would know",
+    )
 
 
 def test_a_tick_asks_the_database_as_often_for_ten_adapters_as_for_a_hundred(
