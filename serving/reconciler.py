@@ -7,11 +7,12 @@ than is true finds its turn taken, and leaves the rest to the next pass.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from polygraft.live import Change, announce, redis_client
@@ -23,7 +24,7 @@ from serving.events import event_record
 from serving.machines import machines
 from serving.models import AdapterVersion, Deployment, Engine, EngineState, Failure, Node
 from serving.needs import deployment_need
-from serving.registry import NodeEntry, engine_withdraw, living_nodes
+from serving.registry import STALE_SECONDS, NodeEntry, engine_withdraw, living_nodes
 from serving.replicas import Step, StepKind, next_step
 from serving.restarts import Restart, restart_of
 from serving.scaling.placing import NoPlace, Place, place
@@ -80,9 +81,10 @@ def reconcile() -> None:
 
 
 def _give_up_lost_engines(living: set[str]) -> None:
-    for engine in (
-        Engine.objects.living().exclude(node__name__in=living).select_related("node", "deployment__base_model")
-    ):
+    # By what the database heard, too: a Redis that has lost its memory must cost no engine its place.
+    silent = Q(node__last_seen_at__lt=timezone.now() - timedelta(seconds=STALE_SECONDS))
+    gone = Engine.objects.living().filter(silent).exclude(node__name__in=living)
+    for engine in gone.select_related("node", "deployment__base_model"):
         # Conditional, since the agent may have come back and moved the engine on.
         if (
             Engine.objects.living()

@@ -19,9 +19,9 @@ class EngineEntry:
 
     `resident` holds the names under which the engine has adapters loaded (`serving.engines.names`), `residency` the
     policy by which it gets them: unless that is `eager`, an adapter that is asked for comes within seconds; `slots` is
-    how many requests it works on at once, 0 when unknown; `running`, `waiting` (requests) and `kv_usage` (1 is all of
-    its KV cache) are what the engine itself measured within seconds; `secret` is the engine's own bearer token;
-    `seen_at` is in Unix seconds.
+    how many requests it works on at once, 0 when unknown; `takes_priority` is false for a vLLM that is not to be told
+    who is next; `running`, `waiting` (requests) and `kv_usage` (1 is all of its KV cache) are what the engine itself
+    measured within seconds; `secret` is the engine's own bearer token; `seen_at` is in Unix seconds.
     """
 
     id: str
@@ -35,6 +35,7 @@ class EngineEntry:
     resident: frozenset[str] = frozenset()
     residency: str = "eager"
     slots: int = 0
+    takes_priority: bool = True
     running: int = 0
     waiting: int = 0
     kv_usage: float = 0.0

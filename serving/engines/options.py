@@ -130,6 +130,8 @@ Option = Number | Share | Choice | Text | Switch | Flags
 
 # What vLLM's own default is depends on its version and on the GPU.
 DEFAULT_MAX_NUM_SEQS = 256
+# The scheduling policy unless a deployment says otherwise: gateways say who is next.
+PRIORITY = "priority"
 # Flags that neither open a door nor run or fetch code, nor contradict what the driver says.
 _VLLM_FLAGS = frozenset(
     {
@@ -182,6 +184,12 @@ OPTIONS: dict[EngineKind, dict[str, Option]] = {
         "max_model_len": Number("--max-model-len", 256, "tokens of context per request"),
         "max_num_seqs": Number("--max-num-seqs", 1, "requests decoded at once"),
         "max_num_queued_reqs": Number("--max-num-queued-reqs", 1, "requests that it takes on before it refuses more"),
+        "scheduling_policy": Text(
+            "--scheduling-policy",
+            "priority|fcfs",
+            "priority or fcfs",
+            "who is next: by departments' turns, or as they come",
+        ),
         "max_loras": Number("--max-loras", 1, "different adapters in one batch"),
         "max_cpu_loras": Number("--max-cpu-loras", 1, "adapters kept in main memory, at least max_loras"),
         "max_lora_rank": Choice("--max-lora-rank", ENGINE_RANKS, "highest rank of an adapter"),
@@ -229,6 +237,11 @@ def option_problems(kind: EngineKind, options: dict[str, object]) -> list[str]:
 def slots(kind: EngineKind, options: dict[str, Any]) -> int:
     """How many requests an engine with these options works on at once."""
     return math.prod(options.get(name, default) for name, default in _SLOTS[kind].items())
+
+
+def takes_priority(kind: EngineKind, options: dict[str, Any]) -> bool:
+    """Whether an engine with these options can be told who is next; one that cannot refuses to hear it."""
+    return kind is EngineKind.VLLM and options.get("scheduling_policy", PRIORITY) == PRIORITY
 
 
 def option_flags(kind: EngineKind, options: dict[str, object]) -> list[str]:

@@ -6,20 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from serving.engines import tether
 from serving.engines.identity import ProcessIdentity
+from serving.engines.remains import ENGINE_VARIABLE, end_remains
 
-# Set in an engine's environment; its children inherit it, so that what it leaves behind can be told from all else.
-ENGINE_VARIABLE = "POLYGRAFT_ENGINE_ID"
 _KEPT_FROM_ENGINES = ("POLYGRAFT_", "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
-_KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,41 +58,10 @@ class EngineProcess:
         self.identity.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and all that it started, and wait until it is gone, for seconds at most."""
+        """End it and all that it started, and wait until they are gone, for seconds at most."""
         self.identity.signal(signal.SIGKILL)
-        for process in remains(self.engine_id, self.identity):
-            process.signal(signal.SIGKILL)
-        deadline = time.monotonic() + _KILL_SECONDS
-        while self.lives() and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-
-def remains(engine_id: str, leader: ProcessIdentity | None = None) -> list[ProcessIdentity]:
-    """The living processes of an engine, of whatever generation: they bear its id in their environment.
-
-    vLLM's children write their titles over their environment; they are known by the session that `leader` began.
-    """
-    found = []
-    for process in psutil.process_iter(["environ"]):
-        try:
-            identity = ProcessIdentity.of(process.pid)
-            environment = process.info["environ"] or {}
-            hidden = not environment and leader is not None and _is_of_session(identity, leader)
-            if hidden or environment.get(ENGINE_VARIABLE) == engine_id:
-                found.append(identity)
-        except ProcessLookupError:
-            continue
-    return found
-
-
-def _is_of_session(process: ProcessIdentity, leader: ProcessIdentity) -> bool:
-    """Whether a process belongs to the session that `leader` began, and not to a later one of the same number."""
-    if os.getsid(process.pid) != leader.pid or (process.boot, process.started >= leader.started) != (leader.boot, True):
-        return False
-    try:
-        return ProcessIdentity.of(leader.pid) == leader
-    except ProcessLookupError:
-        return True  # the leader has ended; its number is not given away while its session has members
+        end_remains(self.engine_id, self.identity)
+        self.lives()  # takes note of the end, so that no zombie is left
 
 
 def start_process(
@@ -114,13 +78,13 @@ def start_process(
 
     Args:
         environment: variables to set beside those of this process.
-        tethered: whether the kernel ends it when this process ends.
+        tethered: whether it ends, with all that it has started, when this process ends.
 
     Raises:
         OSError: the log cannot be written, or the program cannot be run.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    wrapper = [sys.executable, "-ES", tether.__file__, str(os.getpid())] if tethered else []
+    wrapper = [sys.executable, "-ES", tether.__file__, "--with-session", str(os.getpid())] if tethered else []
     # Appended to: whoever shortens the file need not tell its writer.
     with log_path.open("ab") as log:
         popen = subprocess.Popen(

@@ -1,8 +1,7 @@
 """Keeps one node's engines as the database wishes them; the only place that knows both drivers and models."""
 
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ALL_COMPLETED, wait
 from pathlib import Path
 
@@ -24,8 +23,10 @@ from serving.engines.gpus import gpus_for
 from serving.engines.kinds import EngineKind
 from serving.engines.logs import last_words, log_shorten, log_tail
 from serving.engines.names import digest_of
-from serving.engines.process import EngineProcess, remains
+from serving.engines.process import EngineProcess
 from serving.engines.records import Records
+from serving.engines.remains import end_remains
+from serving.engines.returning import engines_take_back
 from serving.engines.running import Refusal, RunningEngine
 from serving.events import event_record
 from serving.models import AdapterVersion, Engine, EngineState, Failure, Residency
@@ -72,6 +73,7 @@ class Supervisor:
         self._wishes.clear()
         engines = Engine.objects.living().filter(node=self._node).select_related("deployment__base_model")
         living = {str(engine.pk): engine for engine in engines}
+        living |= self._take_back(self._running.keys() - living.keys())
         deadline = time.monotonic() + _PATIENCE_SECONDS
         for engine in living.values():
             self._begin(engine)
@@ -113,25 +115,36 @@ class Supervisor:
         self._running.clear()
         self._said.leave()
 
+    def _take_back(self, given_up: Collection[str]) -> dict[str, Engine]:
+        """The engines that still run and were given up while this node was thought lost."""
+        left = {engine_id: self._running[engine_id] for engine_id in given_up}
+        running = [engine_id for engine_id, engine in left.items() if engine.process.lives()]
+        if not running:
+            return {}
+        for engine_id in running:
+            self._said.withdraw(engine_id)  # so that it is announced as if it were new
+        return engines_take_back(running, draining=[one for one in running if left[one].draining_since is not None])
+
     def _take_over(self) -> None:
         living = {
             str(engine.pk): engine
             for engine in Engine.objects.living().filter(node=self._node).select_related("deployment__base_model")
         }
+        given_up = set(self._records.engine_ids()) - living.keys()
+        living |= engines_take_back([engine_id for engine_id in given_up if self._records.find(engine_id)])
         for engine_id, engine in living.items():
             process = self._records.find(engine_id)
             if process is not None:
                 self._adopt(engine, process)
                 continue
             last = self._records.last(engine_id)
-            for left_behind in remains(engine_id, last.identity if last else None):
-                left_behind.signal(signal.SIGKILL)
+            end_remains(engine_id, last.identity if last else None)
             if engine.state != EngineState.STARTING or engine.pid:
                 Engine.objects.filter(pk=engine.pk).update(
                     state=EngineState.STOPPED, error="It ended while no worker watched it.", ended_at=timezone.now()
                 )
         for engine_id in set(self._records.engine_ids()) - living.keys():
-            # Given up while this node was thought lost; another has taken its place.
+            # Ended by others, or its deployment was deleted.
             last = self._records.last(engine_id)
             if last is not None:
                 last.kill()
@@ -337,7 +350,7 @@ class Supervisor:
 
     def _tidy(self, living: dict[str, Engine]) -> None:
         for engine_id in self._running.keys() - living.keys():
-            # Given up by the reconciler while this node was thought lost.
+            # Ended by others, or its deployment was deleted.
             self._running.pop(engine_id).kill()
             self._records.forget(engine_id)
             self._said.withdraw(engine_id)

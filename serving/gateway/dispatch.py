@@ -109,7 +109,12 @@ class Dispatch:
             if way is None:
                 continue
             call.engine = engine
-            if call.turn is not None and engine.kind == EngineKind.VLLM and call.endpoint in _RANKED:
+            if (
+                call.turn is not None
+                and engine.kind == EngineKind.VLLM
+                and engine.takes_priority
+                and call.endpoint in _RANKED
+            ):
                 wish.body["priority"] = call.rank
             else:
                 wish.body.pop("priority", None)

@@ -19,7 +19,8 @@ class EngineState(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
-# State → the states that may follow. An engine ends once: what takes its place is another engine.
+# State → the states that may follow. An engine ends once: what takes its place is another engine. But one that was
+# given up with its node may come back with it (`EngineQuerySet.take_back`).
 TRANSITIONS: dict[EngineState, frozenset[EngineState]] = {
     EngineState.STARTING: frozenset({EngineState.READY, EngineState.DRAINING, EngineState.STOPPED, EngineState.FAILED}),
     # To stopped without draining: together with its worker, where engines are tethered.
@@ -50,6 +51,14 @@ class EngineQuerySet(models.QuerySet["Engine"]):
     def living(self) -> Self:
         """The engines that have, or should soon have, a process."""
         return self.filter(state__in=LIVING_STATES)
+
+    def lost(self) -> Self:
+        """The engines that were given up with their node."""
+        return self.filter(state=EngineState.FAILED, failure=Failure.LOST)
+
+    def take_back(self, state: EngineState) -> int:
+        """Put engines that were given up with their node into a living state again; others stay as they are."""
+        return super(EngineQuerySet, self.lost()).update(state=state, failure="", error="", ended_at=None)
 
     def update(self, **values: Any) -> int:
         """As ever, but a new state reaches only engines whose present one it may follow; others stay as they are."""

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from cast import Cast
+from cast import Cast, engine_put
 from serving.events import event_record
-from serving.models import Adapter, AdapterVersion, Deployment
+from serving.models import Adapter, AdapterVersion, Deployment, Engine
 
 WISHES = {"replicas": 1, "min_replicas": 1, "concurrency": 4, "residency": "eager", "adapter_slots": 32}
 
@@ -28,6 +28,25 @@ def test_a_deployments_page_tells_its_needs_and_what_was_decided(cast: Cast, sig
     assert "needs 18.0 GiB, the best node" in html
     assert re.search(r"An engine needs</dt><dd>\d+ MiB of main memory", html)
     assert f"/deployments/{cast.deployment.pk}/change/" not in html
+
+
+def test_failures_show_and_a_deployment_that_was_given_up_is_started_again_from_its_page(cast: Cast, sign_in) -> None:
+    url = f"/engines/deployments/{cast.deployment.pk}/"
+    again = f"{url}start-again/"
+    assert "start-again" not in sign_in("ada").get(url).content.decode()
+    engine_put(cast.engine, "failed", failure="out_of_memory", error="It ended.\nNo room left", ended_at=timezone.now())
+    html = sign_in("ada").get(url).content.decode()
+    assert "1 engine failed within 10 minutes." in html
+    assert again in html
+    for _ in range(4):
+        failed = {"state": "failed", "failure": "crashed", "error": "Segmentation fault", "ended_at": timezone.now()}
+        Engine.objects.create(deployment=cast.deployment, node=cast.engine.node, **failed)
+    html = sign_in("ada").get(url).content.decode()
+    assert "It is not started any more: its engines failed 5 times" in html
+    assert "Segmentation fault" in html
+    assert "start-again" not in sign_in("audrey").get(url).content.decode()
+    assert sign_in("ada").post(again).headers["location"] == url
+    assert "failed 5 times" not in sign_in("ada").get(url).content.decode()
 
 
 def test_a_sleeping_deployment_says_so(cast: Cast, sign_in) -> None:

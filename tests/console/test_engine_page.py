@@ -46,11 +46,18 @@ def test_an_engine_that_is_not_there_is_not_found(cast: Cast, sign_in) -> None:
 
 def test_a_node_shows_its_machine_and_its_gpus(cast: Cast, sign_in) -> None:
     gpu = {"index": 0, "name": "NVIDIA H100", "memory_bytes": 80 * 1024**3, "memory_used_bytes": 0}
-    facts = {"cpus": 16, "memory_bytes": 1024**4, "memory_available_bytes": 1024**3, "vllm": "0.32.0"}
+    facts = {
+        "cpus": 16,
+        "memory_bytes": 1024**4,
+        "memory_available_bytes": 1024**3,
+        "vllm": "0.32.0",
+        "vllm_start": "vllm serve",
+    }
     gpus = [{**gpu, "use_percent": 37, "temperature_celsius": None}]
     Node.objects.filter(name="node-1").update(facts={**facts, "gpus": gpus})
     client = sign_in("audrey")
     redis_client().delete(NODES_KEY)
+    assert "<code>vllm serve</code>" in client.get("/engines/node/node-1/").content.decode()
     assert ">lost</span>" in client.get("/engines/node/node-1/").content.decode()
     node_publish(redis_client(), NodeEntry(name="node-1", address="127.0.0.1", facts={}))
     for url in ("/engines/node/node-1/", "/engines/"):

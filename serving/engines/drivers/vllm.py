@@ -9,11 +9,10 @@ from serving.engines import openai_http
 from serving.engines.driver import AdapterFiles, EngineError, EngineLoad, EngineSpec
 from serving.engines.gpus import gpu_environment
 from serving.engines.kinds import EngineKind
-from serving.engines.options import DEFAULT_MAX_NUM_SEQS, option_flags
+from serving.engines.options import DEFAULT_MAX_NUM_SEQS, PRIORITY, option_flags
 from serving.engines.process import EngineProcess, free_port, new_secret, start_process
+from serving.engines.vllm_program import server_words, vllm_program
 
-# The module and not the script `vllm`, which fails in repackaged builds that carry another name.
-_SERVER = "vllm.entrypoints.openai.api_server"
 # Adapters are loaded by name over HTTP; nothing is fetched from a hub, and nobody is told about it.
 _ENVIRONMENT = {
     # Hosts that the gateway allows media from must not lead elsewhere.
@@ -31,6 +30,7 @@ _ENVIRONMENT = {
 _LONGEST_QUEUE = 1024
 _DRAIN_SECONDS = 30
 _DEFAULTS = {
+    "scheduling_policy": PRIORITY,
     "max_num_seqs": DEFAULT_MAX_NUM_SEQS,
     "max_loras": 4,
     "max_cpu_loras": 64,
@@ -51,13 +51,10 @@ class VllmDriver:
         port = free_port(spec.host)
         secret = new_secret()
         command = [
-            *(str(python), "-m", _SERVER),
-            *("--model", str(spec.model_path)),
+            *(str(python), *server_words(vllm_program(python), spec.model_path)),
             *("--served-model-name", spec.base_model),
             *("--host", spec.host),
             *("--port", str(port)),
-            # Gateways say who is next; without this vLLM refuses to hear it.
-            *("--scheduling-policy", "priority"),
             "--enable-lora",
             *("--enable-force-include-usage", "--enable-prompt-tokens-details", "--disable-fastapi-docs"),
             *("--shutdown-timeout", str(_DRAIN_SECONDS)),

@@ -12,8 +12,9 @@ import pytest
 
 from deadline import wait_until
 from serving.engines.identity import ProcessIdentity
-from serving.engines.process import EngineProcess, remains, start_process
+from serving.engines.process import EngineProcess, start_process
 from serving.engines.records import Records
+from serving.engines.remains import remains
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 # A parent that ends and leaves a child behind, in its own process group.

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from django.utils import timezone
 
 from cast import Cast, engine_put
 from deadline import wait_until
@@ -18,9 +20,10 @@ from polygraft.live import redis_client
 from serving.engines.announcements import NodeTaken, node_announce
 from serving.engines.identity import ProcessIdentity
 from serving.engines.node_lock import NodeLock
-from serving.engines.process import remains
+from serving.engines.remains import remains
 from serving.engines.supervisor import Supervisor
-from serving.models import Engine, EngineState, Node
+from serving.models import Engine, EngineState, Node, PlatformEvent
+from serving.reconciler import reconcile
 from serving.registry import ENGINES_KEY, NODES_KEY, EngineEntry, NodeEntry, living_engines, node_publish
 
 
@@ -65,6 +68,41 @@ def test_an_engine_goes_on_under_a_new_worker_in_mid_stream(
     assert (after.address, after.secret, after.resident) == (before.address, before.secret, before.resident)
     assert engine.state == EngineState.READY
     assert driver.loads == []  # what it holds is asked, not loaded again
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_engine_that_was_believed_lost_goes_on_in_mid_stream_when_its_node_speaks_again(
+    first: Supervisor, engine: Engine, driver: FakeDriver, restarted: bool
+) -> None:
+    driver.arguments = ["--tokens", "40", "--tps", "40"]
+    before = ready(first, engine)
+    engine.refresh_from_db()
+    body = {"model": "smollm2", "prompt": "on and on", "stream": True}
+    url = f"http://{before.address}/v1/completions"
+    with httpx.stream("POST", url, json=body, timeout=20, trust_env=False) as stream:
+        events = stream.iter_lines()
+        assert next(events).startswith("data: ")
+        lose("node-1")
+        if restarted:
+            first.stop(5)
+        driver.loads.clear()
+        after = ready(Supervisor("node-1", redis_client()) if restarted else first, engine)
+        assert list(events)[-2] == "data: [DONE]"
+    pid = engine.pid
+    engine.refresh_from_db()
+    assert (after.address, after.resident, after.state) == (before.address, before.resident, "ready")
+    assert (engine.state, engine.pid, engine.error, engine.ended_at) == (EngineState.READY, pid, "", None)
+    assert driver.loads == []
+    assert PlatformEvent.objects.get(kind="engine.returned").engine_id == engine.pk
+
+
+def lose(node: str) -> None:
+    """Have the reconciler believe that a node is gone."""
+    redis_client().delete(NODES_KEY)
+    Node.objects.filter(name=node).update(last_seen_at=timezone.now() - timedelta(minutes=1))
+    reconcile()
+    assert Engine.objects.lost().count() == 1
+    assert living_engines(redis_client()) == []
 
 
 def test_an_engine_that_was_starting_is_awaited_by_the_next_worker(first: Supervisor, engine: Engine) -> None:

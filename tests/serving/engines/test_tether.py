@@ -1,11 +1,15 @@
 """Engines end when the process that started them does, however it ends."""
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from deadline import wait_until
+from processes import family, lives
 from serving.engines import tether
 
 PARENT = """
@@ -25,6 +29,39 @@ def test_a_killed_parent_leaves_no_orphan() -> None:
     parent.wait()
     parent.stdout.close()
     wait_until(lambda: not is_sleeping(child), seconds=10, what="the child has ended")
+
+
+SERVER = """
+import subprocess, sys, time
+child = subprocess.Popen(["sleep", "600"], env={})
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+STARTER = """
+import os, subprocess, sys, time
+server = subprocess.Popen(
+    [sys.executable, sys.argv[1], "--with-session", str(os.getpid()), sys.executable, "-c", sys.argv[2]],
+    start_new_session=True,
+)
+print(server.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("doomed", ["starter", "server"])
+def test_with_its_session_ends_what_the_command_has_started_whichever_of_them_was_killed(doomed: str) -> None:
+    command = [sys.executable, "-c", STARTER, tether.__file__, SERVER]
+    starter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert starter.stdout is not None
+    server, worker = int(starter.stdout.readline()), int(starter.stdout.readline())
+    (guard,) = family(server) - {server, worker}
+    wait_until(lambda: is_sleeping(worker), seconds=10, what="the server's worker runs")
+    os.kill({"starter": starter.pid, "server": server}[doomed], signal.SIGKILL)
+    wait_until(lambda: not lives(worker), seconds=10, what="the server's worker has ended")
+    wait_until(lambda: not lives(server) and not lives(guard), seconds=10, what="so have the server and the guard")
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
 
 
 def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:

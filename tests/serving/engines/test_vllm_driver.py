@@ -12,12 +12,14 @@ from serving.engines.driver import EngineError, EngineSpec
 from serving.engines.drivers import vllm as vllm_module
 from serving.engines.drivers.vllm import VllmDriver
 from serving.engines.kinds import EngineKind
-from serving.engines.options import OPTIONS, option_problems
+from serving.engines.options import OPTIONS, option_problems, takes_priority
+from serving.engines.vllm_program import VllmProgram
 
 ALL: dict[str, object] = {
     "max_model_len": 4096,
     "max_num_seqs": 64,
     "max_num_queued_reqs": 500,
+    "scheduling_policy": "fcfs",
     "max_loras": 8,
     "max_cpu_loras": 32,
     "max_lora_rank": 16,
@@ -34,12 +36,19 @@ ALL: dict[str, object] = {
     "enforce_eager": True,
     "extra_flags": "--block-size=32 --seed=7",
 }
-# Prints what vLLM makes of a command line.
+# Prints what vLLM makes of a command line, of the module's and of `vllm serve`.
 PARSE = """
 import json, sys
+from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.utils.argparse_utils import FlexibleArgumentParser
-print("PARSED", json.dumps(vars(make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:])), default=str))
+parser = FlexibleArgumentParser()
+if sys.argv[1] == "serve":
+    ServeSubcommand().subparser_init(parser.add_subparsers())
+else:
+    make_arg_parser(parser)
+parsed = vars(parser.parse_args(sys.argv[1:]))
+print("PARSED", json.dumps(parsed | {"model": parsed.get("model_tag") or parsed["model"]}, default=str))
 """
 
 
@@ -88,7 +97,11 @@ def test_each_start_has_a_secret_of_its_own(started: dict[str, Any], tmp_path: P
     assert started["secret"] != first
 
 
-def test_vllm_understands_every_option(started: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", ["", "vllm.entrypoints.cli.main"])
+def test_vllm_understands_every_option(
+    started: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr(vllm_module, "vllm_program", lambda python: VllmProgram("0.32.0", script))
     assert ALL.keys() == OPTIONS[EngineKind.VLLM].keys()
     assert option_problems(EngineKind.VLLM, ALL) == []
     start(tmp_path, **ALL)
@@ -99,7 +112,12 @@ def test_vllm_understands_every_option(started: dict[str, Any], tmp_path: Path) 
     line = next(line for line in asked.stdout.splitlines() if line.startswith("PARSED "))
     parsed = json.loads(line.removeprefix("PARSED "))
     expected = {**ALL, "enable_prefix_caching": False, "block_size": 32, "seed": 7}
-    expected |= {"scheduling_policy": "priority", "enable_auto_tool_choice": True, "enable_lora": True}
+    expected |= {
+        "model": str(tmp_path),
+        "served_model_name": ["qwen"],
+        "enable_auto_tool_choice": True,
+        "enable_lora": True,
+    }
     for name in ("prefix_caching", "extra_flags"):
         del expected[name]
     assert {name: parsed[name] for name in expected} == expected
@@ -121,6 +139,7 @@ def test_vllm_understands_every_option(started: dict[str, Any], tmp_path: Path) 
         ("gpu_memory_utilization", "0.9"),
         ("gpu_memory_utilization", True),
         ("dtype", "int3"),
+        ("scheduling_policy", "random"),
         ("quantization", "../x"),
         ("prefix_caching", "no"),
     ],
@@ -128,6 +147,18 @@ def test_vllm_understands_every_option(started: dict[str, Any], tmp_path: Path) 
 def test_an_option_that_opens_a_door_or_means_nothing_is_refused(name: str, value: object) -> None:
     (problem,) = option_problems(EngineKind.VLLM, {name: value})
     assert problem.startswith(f"{name} ")
+
+
+def test_who_is_next_is_the_gateways_word_unless_the_deployment_says_otherwise(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    start(tmp_path)
+    assert started["command"][started["command"].index("--scheduling-policy") + 1] == "priority"
+    start(tmp_path, scheduling_policy="fcfs")
+    assert started["command"][started["command"].index("--scheduling-policy") + 1] == "fcfs"
+    assert takes_priority(EngineKind.VLLM, {})
+    assert not takes_priority(EngineKind.VLLM, {"scheduling_policy": "fcfs"})
+    assert not takes_priority(EngineKind.LLAMACPP, {})
 
 
 def test_a_folder_without_a_model_is_refused_in_plain_words(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ class Engines:
         resident: list[str] | None = None,
         residency: str = "eager",
         slots: int = 0,
+        takes_priority: bool = True,
         **options: Any,
     ) -> FakeEngine:
         """Start one; by default it has every adapter of the cast loaded."""
@@ -86,7 +87,15 @@ class Engines:
         engine = FakeEngine(models=models, fail=fail, secret="engine-secret", slots=slots, **options)
         engine.__enter__()
         self.running.append(engine)
-        self.publish(engine.address, kind=kind, state=state, resident=names, residency=residency, slots=slots)
+        self.publish(
+            engine.address,
+            kind=kind,
+            state=state,
+            resident=names,
+            residency=residency,
+            slots=slots,
+            takes_priority=takes_priority,
+        )
         return engine
 
     def publish(
@@ -98,6 +107,7 @@ class Engines:
         resident: list[str],
         residency: str = "eager",
         slots: int = 0,
+        takes_priority: bool = True,
         id: str | None = None,
     ) -> str:
         """Enter an engine in the registry, or change its entry."""
@@ -113,6 +123,7 @@ class Engines:
             resident=frozenset(resident),
             residency=residency,
             slots=slots,
+            takes_priority=takes_priority,
         )
         engine_publish(redis_client(), entry)
         announce(Change.ENGINES)

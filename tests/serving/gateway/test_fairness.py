@@ -132,6 +132,14 @@ def test_flex_is_another_word_for_batch(cast: Cast, engines: Engines, serve: Cal
     assert engine.stats()["last_body"]["priority"] > 10**12 > interactive
 
 
+def test_a_vllm_that_takes_requests_as_they_come_is_not_told_who_is_next(
+    cast: Cast, engines: Engines, serve: Callable[..., Served]
+) -> None:
+    engine = engines.start(kind="vllm", slots=1, takes_priority=False)
+    assert serve().client(cast.secret).post(CHAT, json=question(BASE)).status_code == 200
+    assert "priority" not in engine.stats()["last_body"]
+
+
 def test_a_full_queue_is_refused_and_says_when_to_come_back(
     cast: Cast, engines: Engines, serve: Callable[..., Served], crowd: ThreadPoolExecutor,
     monkeypatch: pytest.MonkeyPatch,
