@@ -8,8 +8,10 @@ from serving.events import events_forget, events_take_in
 from serving.limit_memory import limits_remember
 from serving.promotions import promotions_decide
 from serving.reconciler import reconcile
+from serving.rollouts.watch import rollouts_watch
 from serving.uploads.lifecycle import uploads_expire
 from serving.usage import usage_store
+from serving.version_minutes import minutes_forget
 
 
 @shared_task
@@ -64,3 +66,15 @@ def expire_uploads() -> None:
 def forget_events() -> None:
     """Delete events that nobody will ask for any more."""
     events_forget()
+
+
+@shared_task
+def watch_rollouts() -> None:
+    """Take canaries back that do worse than what they are to replace."""
+    rollouts_watch()
+
+
+@shared_task
+def forget_minutes() -> None:
+    """Delete sums of versions' minutes that nobody will ask for any more."""
+    minutes_forget()

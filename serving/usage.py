@@ -15,6 +15,7 @@ from polygraft.conf import config
 from polygraft.live import redis_client
 from serving.models import AdapterVersion, BaseModel, UsageRecord
 from serving.prices import Prices, cost_of
+from serving.version_minutes import minutes_add
 from tenants.models import APIKey, Department, User
 
 STREAM = "polygraft:usage"
@@ -87,7 +88,11 @@ def _store(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
 def _create(records: list[UsageRecord]) -> None:
     with transaction.atomic():
         # The same request id again is the same event again.
+        new = {record.request_id: record for record in records}
+        for known in UsageRecord.objects.filter(request_id__in=list(new)).values_list("request_id", flat=True):
+            del new[known]
         UsageRecord.objects.bulk_create(records, ignore_conflicts=True)
+        minutes_add(new.values())
 
 
 def _read(record: bytes) -> dict[str, Any]:

@@ -74,7 +74,9 @@ def make_cast() -> Cast:
     AdapterVersion.objects.create(adapter=adapter, number=1, state=VersionState.READY, digest=DIGEST)
     AdapterVersion.objects.create(adapter=adapter, number=2, state=VersionState.READY, digest=DIGEST[::-1])
     Rollout.objects.create(adapter=adapter, weights={"1": 100}, stable=1)
-    RolloutChange.objects.create(adapter=adapter, weights={"1": 100})
+    # Version 2 was tried before.
+    for weights in ({"2": 100}, {"1": 100}):
+        RolloutChange.objects.create(adapter=adapter, weights=weights)
     # One that nobody has, or so it seems from support; and one of legal's that nothing is rolled out of yet.
     AdapterShare.objects.create(adapter=adapter, receiver="sales")
     clauses = Adapter.objects.create(department=legal, name="clauses", base_model=base_model)

@@ -34,6 +34,8 @@ app.conf.beat_schedule = {
     "promotion": {"task": "serving.tasks.promote_and_demote", "schedule": 30.0, "options": {"expires": 30}},
     "events": {"task": "serving.tasks.take_in_events", "schedule": 2.0, "options": {"expires": 2}},
     "old events": {"task": "serving.tasks.forget_events", "schedule": 3600.0, "options": {"expires": 3600}},
+    "rollouts": {"task": "serving.tasks.watch_rollouts", "schedule": 3.0, "options": {"expires": 3}},
+    "old minutes": {"task": "serving.tasks.forget_minutes", "schedule": 3600.0, "options": {"expires": 3600}},
     "old uploads": {"task": "serving.tasks.expire_uploads", "schedule": 3600.0, "options": {"expires": 3600}},
     "deleted bytes": {"task": "serving.tasks.release_contents", "schedule": 300.0, "options": {"expires": 300}},
     "limits": {"task": "serving.tasks.remember_limits", "schedule": 10.0, "options": {"expires": 10}},

@@ -14,19 +14,35 @@ _SEEN = "seen"
 
 @dataclass(frozen=True, slots=True)
 class LiveFragment:
-    """A rendered part; `url` asks for it again, every `seconds`, or never when None. Shown by `parts/live.html`."""
+    """A rendered part; `url` asks for it again, every `seconds`, or never when None. Shown by `parts/live.html`.
+
+    `name` is its id, for pages with several parts.
+    """
 
     html: SafeString
     url: str
     seconds: int | None
+    name: str = "live"
 
 
-def live_fragment(request: HttpRequest, template: str, context: dict[str, Any], *, seconds: int | None) -> LiveFragment:
-    """Render a part of the page at this request's URL. The template must hold nothing that differs every time."""
+def live_fragment(
+    request: HttpRequest,
+    template: str,
+    context: dict[str, Any],
+    *,
+    seconds: int | None,
+    path: str = "",
+    name: str = "live",
+) -> LiveFragment:
+    """Render a part of a page. The template must hold nothing that differs every time.
+
+    Args:
+        path: where the part is asked for again; empty: where this request went.
+    """
     html = render_to_string(template, context, request)
     asked = request.GET.copy()
     asked[_SEEN] = f"{zlib.crc32(html.encode()):x}"
-    return LiveFragment(html=html, url=f"{request.path}?{asked.urlencode()}", seconds=seconds)
+    return LiveFragment(html=html, url=f"{path or request.path}?{asked.urlencode()}", seconds=seconds, name=name)
 
 
 def asks_for_fragment(request: HttpRequest) -> bool:

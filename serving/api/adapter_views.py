@@ -16,12 +16,10 @@ from serving.api.serializers import (
     AdapterDetailSerializer,
     AdapterSerializer,
     FromUploadsSerializer,
-    RolloutSerializer,
     UploadedSerializer,
     UploadSerializer,
 )
 from serving.models import Adapter, BaseModel
-from serving.rollouts import rollout_set
 from serving.uploads.lifecycle import upload_delete, upload_path, uploads_complete
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView
@@ -107,18 +105,3 @@ class AdapterDetail(AdapterView):
         """Delete an adapter: new requests get 404 within a second, running ones finish."""
         adapter_delete(adapter=self.adapter(name), by=self.person)
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-class AdapterRollout(AdapterView):
-    """What an adapter's bare name means."""
-
-    rights = {"PUT": Right.ADAPTERS_MANAGE}
-
-    @extend_schema(request=RolloutSerializer, responses=AdapterSerializer)
-    def put(self, request: Request, slug: str, name: str) -> Response:
-        """Roll out one version, or several by shares."""
-        data = RolloutSerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        adapter = self.adapter(name)
-        rollout_set(adapter=adapter, weights=data.validated_data["versions"], by=self.person)
-        return Response(AdapterSerializer(self.adapter(name)).data)

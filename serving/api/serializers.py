@@ -162,23 +162,6 @@ class UploadedSerializer(serializers.Serializer[Any]):
     state = serializers.CharField()
 
 
-class RolloutSerializer(serializers.Serializer[Any]):
-    """A wished rollout."""
-
-    versions = serializers.DictField(
-        child=serializers.IntegerField(min_value=1, max_value=100),
-        allow_empty=False,
-        help_text='Version number → share in percent, such as {"3": 90, "4": 10}; the shares sum to 100.',
-    )
-
-    def validate_versions(self, value: dict[str, int]) -> dict[int, int]:
-        """Version numbers are whole numbers."""
-        try:
-            return {int(number): share for number, share in value.items()}
-        except ValueError:
-            raise serializers.ValidationError("Version numbers are whole numbers, such as 3.") from None
-
-
 class PinnedField(serializers.ListField):
     """Adapters that stay on a deployment's engines, as `department/adapter`."""
 

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Count, Max, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
@@ -20,9 +19,9 @@ from serving.adapters.uses import uses_of_adapter
 from serving.console.engine_rows import registry
 from serving.console.events import newest_events
 from serving.console.forms import DeleteForm
+from serving.console.version_numbers import numbers_fragment
 from serving.console.version_rows import MOVING, is_moving, version_rows
 from serving.models import Adapter, AdapterVersion, UsageRecord
-from serving.rollouts import rollout_set
 from tenants.access import Right, department_for
 from tenants.models import Department
 
@@ -78,28 +77,8 @@ def adapter_page(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     )
     if asks_for_fragment(request):
         return fragment_answer(request, live)
-    return render(
-        request, "serving/adapter_page.html", {**context, "live": live, "moves": newest_events(adapter=adapter)}
-    )
-
-
-@require_http_methods(["GET", "POST"])
-def adapter_rollout(request: HttpRequest, slug: str, name: str, number: int) -> HttpResponse:
-    """Make one version what the adapter's bare name means."""
-    department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
-    adapter = adapter_of(department, name)
-    version = get_object_or_404(adapter.versions, number=number)
-    back = reverse("adapter", args=[slug, name])
-    if request.method == "POST":
-        try:
-            rollout_set(adapter=adapter, weights={version.number: 100}, by=person(request))
-        except ValidationError as error:
-            messages.error(request, " ".join(error.messages))
-        else:
-            messages.success(request, f"{adapter.name} now means version {version.number}.")
-        return go_to(request, back)
-    context = {"department": department, "adapter": adapter, "version": version}
-    return ask(request, "serving/adapter_rollout.html", context, back=back)
+    shown = {"live": live, "numbers": numbers_fragment(request, adapter), "moves": newest_events(adapter=adapter)}
+    return render(request, "serving/adapter_page.html", {**context, **shown})
 
 
 @require_http_methods(["GET", "POST"])

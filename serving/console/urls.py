@@ -16,6 +16,7 @@ from serving.console import (
     plan,
     playground,
     residency,
+    rollouts,
     shares,
     upload,
     usage,
@@ -32,9 +33,15 @@ urlpatterns = [
     path("departments/<str:slug>/adapter/<str:name>/", adapters.adapter_page, name="adapter"),
     path(
         "departments/<str:slug>/adapter/<str:name>/rollout/<int:number>/",
-        adapters.adapter_rollout,
+        rollouts.adapter_rollout,
         name="adapter-rollout",
     ),
+    path("departments/<str:slug>/adapter/<str:name>/rollout/back/", rollouts.rollout_rollback, name="rollout-rollback"),
+    path(
+        "departments/<str:slug>/adapter/<str:name>/rollout/history/", rollouts.rollout_history, name="rollout-history"
+    ),
+    path("departments/<str:slug>/adapter/<str:name>/numbers/", rollouts.adapter_numbers, name="adapter-numbers"),
+    path("departments/<str:slug>/adapter/<str:name>/feedback/", rollouts.feedback_list, name="feedback-list"),
     path("departments/<str:slug>/adapter/<str:name>/archive/", versions.adapter_archiving, name="adapter-archive"),
     path("departments/<str:slug>/adapter/<str:name>/restore/", versions.adapter_restoring, name="adapter-restore"),
     path(f"{_VERSION}/notes/", versions.version_notes, name="version-notes"),

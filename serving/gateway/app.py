@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from polygraft.asgi_types import Receive, Scope, Send
-from serving.gateway import auth, document
+from serving.gateway import auth, document, feedback
 from serving.gateway.body import parse_wish, read_body
 from serving.gateway.call import Call, ClientLeft
 from serving.gateway.conversation import conversation_key
@@ -65,6 +65,10 @@ async def _show_model(parts: Parts, call: Call, grant: auth.Grant) -> None:
     call.outcome = "finished"
 
 
+async def _take_feedback(parts: Parts, call: Call, grant: auth.Grant) -> None:
+    await parts.feedback.take(call, grant)
+
+
 async def _show_document(call: Call) -> None:
     """Anybody may read how the endpoints are called."""
     call.endpoint = document.PATH
@@ -76,6 +80,7 @@ async def _show_document(call: Call) -> None:
 
 ENDPOINTS = {
     **{path: Endpoint("POST", auth.Scope.INFERENCE, _complete) for path in INFERENCE},
+    feedback.PATH: Endpoint("POST", auth.Scope.INFERENCE, _take_feedback),
     "/v1/models": Endpoint("GET", auth.Scope.MODELS, _list_models),
     f"{_ONE_MODEL}{{id}}": Endpoint("GET", auth.Scope.MODELS, _show_model),
 }

@@ -84,15 +84,25 @@ def parse_wish(body: bytes) -> Wish:
         InvalidBody: it is not a JSON object.
         InvalidValue: a field that the gateway goes by is missing or malformed.
     """
+    parsed = parse_object(body)
+    if body.count(b"[") + body.count(b"{") > _SURELY_SHALLOW:
+        _check_depth(parsed)
+    return Wish(parsed, len(body))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Read a body's JSON.
+
+    Raises:
+        InvalidBody: it is not a JSON object.
+    """
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidBody(f"The body is not JSON: {error}.") from None
     if not isinstance(parsed, dict):
         raise InvalidBody('The body must be a JSON object, such as {"model": …, "messages": […]}.')
-    if body.count(b"[") + body.count(b"{") > _SURELY_SHALLOW:
-        _check_depth(parsed)
-    return Wish(parsed, len(body))
+    return parsed
 
 
 def _check_depth(parsed: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ GatewayError
 │   ├── AddressNotAllowed    403 ip_not_allowed
 │   ├── ScopeMissing         403 scope_missing
 │   ├── ModelNotFound        404 model_not_found
+│   ├── RequestNotFound      404 request_not_found
 │   ├── UnknownEndpoint      404 unknown_endpoint
 │   ├── MethodNotAllowed     405 method_not_allowed
 │   ├── BodyTooLarge         413 request_too_large
@@ -131,6 +132,20 @@ class ModelNotFound(RequestError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The model '{name}' does not exist or you do not have access to it.", param="model")
+
+
+class RequestNotFound(RequestError):
+    """Feedback is for a request that the department has no record of. The words are the same for one of others."""
+
+    status, code = 404, "request_not_found"
+    summary = "Your department has no record of the request that the feedback is for."
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"There is no record of a request '{request_id}' of your department. "
+            "Give what the answer's header x-request-id said; of a request that has just ended, again in some seconds.",
+            param="request_id",
+        )
 
 
 class UnknownEndpoint(RequestError):

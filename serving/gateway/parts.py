@@ -18,6 +18,7 @@ from serving.gateway.catalogue import Catalogue
 from serving.gateway.departure import Departures
 from serving.gateway.dispatch import Dispatch
 from serving.gateway.fairness import Fairness
+from serving.gateway.feedback import FeedbackDesk
 from serving.gateway.fleet import Fleet
 from serving.gateway.journal import Journal
 from serving.gateway.leases import Leases
@@ -43,6 +44,7 @@ class Parts:
         self.authentication = Authentication()
         self.catalogue = Catalogue()
         self.departures = Departures()
+        self.feedback = FeedbackDesk()
         self._redis = _redis_client()
         self._pool = Pool(connect_timeout=conf.upstream_connect_timeout, idle_timeout=conf.upstream_idle_timeout)
         self._breakers = Breakers(lambda engine: generates(self._pool, engine))

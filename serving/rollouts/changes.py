@@ -1,7 +1,6 @@
 """Says what an adapter's bare name means, one version or shares of several, and keeps the history of it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -55,7 +54,9 @@ def rollout_back(*, adapter: Adapter, by: User | None, reason: str = "") -> Roll
         raise ValidationError({"versions": [f"There is no earlier rollout of {adapter.name} to go back to."]})
     weights = weights_of(before)
     versions_await(adapter, weights, patience=BACK_SECONDS)
-    return rollout_change(adapter=adapter, weights=weights, by=by, reason=reason, restores=before)
+    return rollout_change(
+        adapter=adapter, weights=weights, by=by, reason=reason, restores=before, action="rollout.back"
+    )
 
 
 def rollout_before(adapter: Adapter) -> RolloutChange | None:
@@ -97,14 +98,14 @@ def rollout_change(
     reason: str = "",
     restores: RolloutChange | None = None,
     instead_of: Mapping[int, int] | None = None,
-    **details: Any,
+    action: str = "rollout.set",
 ) -> Rollout:
     """Write a rollout down and announce it; gates and engines have had their say.
 
     Args:
         restores: the earlier rollout that this one goes back to.
         instead_of: the shares that must still be in force.
-        details: for the audit.
+        action: what the audit calls it.
 
     Raises:
         ValidationError: a version is not ready any more, or the shares are others than `instead_of` meanwhile.
@@ -138,16 +139,14 @@ def rollout_change(
         reason=reason,
         restores=(restores.restores or restores) if restores else None,
     )
-    if reason:
-        details["reason"] = reason
     audit_record(
-        action="rollout.back" if restores else "rollout.set",
+        action=action,
         target=locked.name,
         by=by,
         department=locked.department,
         before={str(number): share for number, share in before.items()},
         after=stored,
-        **details,
+        **({"reason": reason} if reason else {}),
     )
     transaction.on_commit(lambda: announce(Change.MODELS))
     return rollout
@@ -164,7 +163,8 @@ def _ready(adapter: Adapter) -> set[int]:
 
 def _check(adapter: Adapter, weights: Mapping[int, int]) -> None:
     ready = _ready(adapter)
-    problems = [f"Version {number} of {adapter.name} is not ready." for number in weights if number not in ready]
+    problems = [f"{adapter.name} is archived. Restore it first."] if adapter.archived_at else []
+    problems += [f"Version {number} of {adapter.name} is not ready." for number in weights if number not in ready]
     problems += [f"The share of version {number} must be above 0." for number, share in weights.items() if share <= 0]
     if adapter.archived_at is not None:
         problems.append(f"{adapter.name} is archived. Restore it before you roll a version out.")

@@ -14,7 +14,8 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target !== dialog) {
-    if (dialog.open) dialog.close();
+    // What refreshes itself goes on behind an open dialog.
+    if (dialog.open && !event.detail.target.closest("[data-live]")) dialog.close();
     return;
   }
   if (!dialog.open) dialog.showModal();

@@ -11,7 +11,7 @@ async function refusal(response) {
   }
 }
 
-// `onText(piece)` is called for each piece. Resolves to {text, facts}; rejects with a ModelError, or an AbortError.
+// `onText(piece)` is called for each piece. Resolves to {text, facts, requestId}; rejects with a ModelError, or an AbortError.
 export async function answer({ ticket, model, messages, parameters, signal, onText }) {
   const start = performance.now();
   const response = await fetch("/v1/chat/completions", {
@@ -38,7 +38,8 @@ export async function answer({ ticket, model, messages, parameters, signal, onTe
   }
   if (!finish) throw new ModelError("The answer broke off before its end.");
   const end = performance.now();
-  return { text, facts: facts({ start, first, end, usage, finish, headers: response.headers }) };
+  const { headers } = response;
+  return { text, facts: facts({ start, first, end, usage, finish, headers }), requestId: headers.get("x-request-id") };
 }
 
 function facts({ start, first, end, usage, finish, headers }) {

@@ -1,5 +1,6 @@
 // One conversation with one model, shown in one pane.
 import { answer } from "./answer.js";
+import { thumbs } from "./feedback.js";
 
 const NEAR_PX = 80;
 
@@ -43,6 +44,7 @@ export class Conversation {
       });
       if (!result.text) this.note(bubble, ["The model said nothing."], "is-muted");
       this.note(bubble, result.facts, "is-facts");
+      if (result.requestId) bubble.append(thumbs(result.requestId, ticket));
     } catch (error) {
       const stopped = error.name === "AbortError";
       this.note(bubble, [stopped ? "Stopped." : sentence(error)], stopped ? "is-muted" : "is-error");

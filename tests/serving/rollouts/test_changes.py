@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from cast import Cast
 from serving.models import Adapter, AdapterVersion, VersionState
@@ -9,6 +10,12 @@ from serving.rollouts import rollout_back, rollout_set
 from serving.rollouts.changes import rollout_before, rollout_change
 from serving.rollouts.thresholds import Thresholds
 from tenants.models import AuditEvent
+
+
+@pytest.fixture(autouse=True)
+def _nothing_before(cast: Cast) -> None:
+    """The history begins with the present rollout."""
+    cast.adapter.rollout_changes.filter(weights={"2": 100}).delete()
 
 
 def test_a_rollout_replaces_the_one_before_and_is_audited(cast: Cast) -> None:
@@ -119,3 +126,9 @@ def test_a_change_that_somebody_else_has_overtaken_is_refused(cast: Cast) -> Non
     rollout_set(adapter=cast.adapter, weights={2: 100}, by=None)
     with pytest.raises(ValidationError, match="meanwhile"):
         rollout_change(adapter=cast.adapter, weights={1: 100}, by=None, instead_of={1: 90, 2: 10})
+
+
+def test_what_is_archived_is_rolled_out_only_once_it_is_restored(cast: Cast) -> None:
+    cast.adapter.archived_at = timezone.now()
+    with pytest.raises(ValidationError, match="archived"):
+        rollout_set(adapter=cast.adapter, weights={2: 100}, by=None)
