@@ -14,7 +14,8 @@ from serving.usage import usage_store
 from serving.version_minutes import minutes_forget
 
 
-@shared_task
+# A store that is away comes back: until then the upload waits, and is tried again at most every five minutes.
+@shared_task(autoretry_for=(OSError,), retry_backoff=5, retry_backoff_max=300, max_retries=None)
 def take_in_version(version_id: int) -> None:
     """Check an uploaded version, store it, convert it."""
     version_take_in(version_id)

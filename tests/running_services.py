@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from polygraft.conf import Config
@@ -58,8 +60,8 @@ class Services(Platform):
         return sum(event["times"] for event in self.api("GET", f"events?kind={kind}").json()["results"])
 
 
-def start_services(home: Path) -> Services:
-    """Start Redis, the web server and a worker, and return when the demo answers."""
+def start_services(home: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Services:
+    """Start Redis, the web server and a worker, with more settings, and return when the demo answers."""
     port, redis_port = free_port(), free_port()
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("POLYGRAFT_")}
     environment = inherited | {
@@ -72,6 +74,7 @@ def start_services(home: Path) -> Services:
         "DJANGO_SETTINGS_MODULE": "polygraft.settings",
         "POLYGRAFT_VLLM_PYTHON": str(VLLM_PYTHON),
         "VLLM_CPU_KVCACHE_SPACE": "1",
+        **settings,
     }
     conf = Config(home=home, port=port, node_name=f"node-{port}", web_workers=1)
     services = Services(

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from polygraft.places import Bucket
+
 ROOT = Path(__file__).resolve().parents[2]
 
 GIB = 1024**3
@@ -108,6 +110,12 @@ class Config(BaseSettings):
         default=30,
         gt=0,
         description="Seconds that a client may take to send a body, beyond one second for every 16 KiB of it.",
+    )
+    store_bucket: Bucket | None = Field(
+        default=None,
+        description="S3-compatible bucket that accepted adapters are kept in, as JSON: "
+        '`{"bucket": …, "prefix"?, "endpoint"?, "region"?, "access_key"?, "secret_key"?}`; empty: `store/adapters` in '
+        "the state folder. Without keys, boto3 looks for credentials as it always does.",
     )
     max_lora_rank: int = Field(default=64, ge=1, le=512, description="Largest LoRA rank that intake accepts.")
     currency: str = Field(

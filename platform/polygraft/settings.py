@@ -1,5 +1,7 @@
 """Django's settings, derived from `polygraft.conf`."""
 
+from typing import Any
+
 import dj_database_url
 from csp.constants import NONE, SELF
 
@@ -161,7 +163,14 @@ STATICFILES_DIRS = [
 SERVESTATIC_USE_FINDERS = DEBUG
 # Names carry no hash, so that a browser asks again soon after an upgrade; unchanged files answer 304.
 SERVESTATIC_MAX_AGE = 60
+_STORE: dict[str, Any] = {
+    "BACKEND": "serving.adapters.folder_storage.FolderStorage",
+    "OPTIONS": {"location": conf.home / "store" / "adapters"},
+}
+if conf.store_bucket is not None:
+    _STORE = {"BACKEND": "serving.adapters.bucket_storage.BucketStorage", "OPTIONS": {"place": conf.store_bucket}}
 STORAGES = {
+    "adapters": _STORE,
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedStaticFilesStorage"},
 }

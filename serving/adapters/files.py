@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from django.core.files.storage import storages
+
 from polygraft.conf import config
 from serving.adapters.store import AdapterStore
 
@@ -16,7 +18,7 @@ _CHUNK_BYTES = 1024 * 1024
 @cache
 def adapter_store() -> AdapterStore:
     """The platform's content-addressed store."""
-    return AdapterStore(config().home / "store" / "adapters")
+    return AdapterStore(storages["adapters"], scratch=config().home / "tmp")
 
 
 def gguf_name(base_model: str) -> str:

@@ -108,9 +108,11 @@ def _keep(version: AdapterVersion, folder: Path) -> str:
     store = adapter_store()
     digest = store.put(folder)
     base_model = version.adapter.base_model
-    gguf = store.derived_path(digest, gguf_name(base_model.name))
-    if not gguf.exists():
-        convert(store.path(digest), base_spec(base_model), gguf)
+    name = gguf_name(base_model.name)
+    if not store.holds_derived(digest, name):
+        made = folder.parent / name
+        convert(folder, base_spec(base_model), made)
+        store.put_derived(digest, name, made)
     return digest
 
 

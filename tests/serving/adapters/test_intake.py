@@ -15,8 +15,11 @@ from serving.adapters.files import adapter_store, gguf_name, upload_folder
 from serving.adapters.intake import adapter_upload, version_take_in
 from serving.adapters.node_copies import NodeCopies
 from serving.adapters.retirement import adapter_delete
+from serving.adapters.store import AdapterStore
+from serving.adapters.store_errors import StoreUnavailable
 from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
 from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
+from serving.tasks import take_in_version
 from tenants.models import AuditEvent, Department
 
 
@@ -58,8 +61,8 @@ def test_a_good_upload_becomes_ready_and_is_rolled_out(cast: Cast, files: list[t
     assert state(version) == VersionState.READY
     assert Adapter.objects.get(pk=version.adapter_id).weights == {1: 100}
     assert version.report["ok"] is True
-    assert adapter_store().path(version.digest).is_dir()
-    assert adapter_store().derived_path(version.digest, gguf_name("smollm2")).is_file()
+    assert adapter_store().verify(version.digest)
+    assert adapter_store().holds_derived(version.digest, gguf_name("smollm2"))
     assert not upload_folder(version.pk).exists()
 
 
@@ -112,6 +115,24 @@ def test_a_task_whose_worker_died_is_taken_up_again(cast: Cast, files: list[tupl
     version = upload(cast, files)
     AdapterVersion.objects.filter(pk=version.pk).update(state=VersionState.VALIDATING)
     version_take_in(version.pk)
+    assert state(version) == VersionState.READY
+
+
+def test_an_upload_waits_for_a_store_that_is_away(
+    cast: Cast, files: list[tuple[str, BinaryIO]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = upload(cast, files)
+    put, states = AdapterStore.put, []
+
+    def put_at_the_third_try(store: AdapterStore, folder: Path) -> str:
+        states.append(state(version))
+        if len(states) < 3:
+            raise StoreUnavailable("away")
+        return put(store, folder)
+
+    monkeypatch.setattr(AdapterStore, "put", put_at_the_third_try)
+    take_in_version.apply(args=[version.pk])
+    assert states == [VersionState.VALIDATING] * 3
     assert state(version) == VersionState.READY
 
 
