@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from django.core.files.storage import storages
 
 from polygraft.conf import config
-from serving.adapters.store import AdapterStore
+from serving.adapters.store import AdapterStore, Files
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -18,7 +18,7 @@ _CHUNK_BYTES = 1024 * 1024
 @cache
 def adapter_store() -> AdapterStore:
     """The platform's content-addressed store."""
-    return AdapterStore(storages["adapters"], scratch=config().home / "tmp")
+    return AdapterStore(cast(Files, storages["adapters"]), scratch=config().home / "tmp")
 
 
 def gguf_name(base_model: str) -> str:
