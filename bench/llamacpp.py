@@ -7,6 +7,7 @@ processes took more than a twentieth of the machine is measured again. `--only` 
 import argparse
 import asyncio
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each work, on both servers in turn")
     parser.add_argument("--only", help="works whose name contains this")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--options", default="", help="more of our host's, such as --no-q4-1-pairs")
     given = parser.parse_args()
     rival_binaries()
     print(f"{given.threads} threads, {given.rounds} rounds, load {os.getloadavg()[0]:.1f} before the start")
@@ -53,6 +55,7 @@ def main() -> int:
                     work.slots,
                     work.parallel,
                     work.ctx_size,
+                    tuple(shlex.split(given.options)),
                 )
                 ours, theirs = asyncio.run(_measure(work, shape, given.rounds, folder))
                 reached &= _report(work, ours, theirs)

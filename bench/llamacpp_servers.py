@@ -19,7 +19,7 @@ _START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Shape:
-    """What a server is started for. `ctx_size` is tokens per sequence."""
+    """What a server is started for. `ctx_size` is tokens per sequence, `options` are more of our host's."""
 
     model: Path
     adapters: tuple[Path, ...]
@@ -27,6 +27,7 @@ class Shape:
     slots: int
     parallel: int
     ctx_size: int
+    options: tuple[str, ...] = ()
 
 
 class Server:
@@ -76,7 +77,7 @@ class Server:
         command = [
             *(sys.executable, "-m", "serving.engines.llamacpp", "--model", str(shape.model)),
             *("--port", str(self.port), "--threads", str(shape.threads), "--ctx-size", str(shape.ctx_size)),
-            *("--parallel", str(shape.parallel), *loras),
+            *("--parallel", str(shape.parallel), *loras, *shape.options),
         ]
         return command, {}
 

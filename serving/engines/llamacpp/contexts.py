@@ -13,6 +13,9 @@ from .options import CACHE_TYPES, Options
 from .sequence import Sequence
 from .slots import Slots, shared_length
 
+# From so many tokens on, computing them by pairs saves more than another step takes.
+_WORTH_PAIRING = 16
+
 
 def context_params(options: Options) -> Any:
     """llama.cpp's parameters of a context, as far as the options say."""
@@ -103,13 +106,8 @@ class Context:
         """Fills a batch, in the given order: outputs' next tokens, and up to `chunk` tokens of prompts."""
         batch.clear()
         steps = []
-        for sequence in order:
-            room = min(batch.room, chunk) if sequence.in_prompt else batch.room
-            if not room:
-                break
-            tokens, position = sequence.take(room)
-            if sequence.in_prompt:
-                chunk -= len(tokens)
+        for sequence, count in self._shares(batch.room, order, chunk):
+            tokens, position = sequence.take(count)
             row = batch.add(tokens, position=position, sequence=sequence.slot.id, logits=not sequence.pending)
             sequence.slot.tokens.extend(tokens)
             steps.append(Step(sequence, tokens, None if sequence.pending else row))
@@ -131,3 +129,20 @@ class Context:
     def close(self) -> None:
         """Frees the context and its cache."""
         api.llama_free(self.pointer)
+
+    def _shares(self, room: int, order: list[Sequence], chunk: int) -> list[tuple[Sequence, int]]:
+        """How many tokens of each sequence to compute next."""
+        shares = []
+        for sequence in order:
+            count = min(len(sequence.pending), room, chunk if sequence.in_prompt else room)
+            if not count:
+                break
+            room -= count
+            if sequence.in_prompt:
+                chunk -= count
+            shares.append((sequence, count))
+        total = sum(count for _, count in shares)
+        if self._model.computes_pairs and total % 2 and total > _WORTH_PAIRING and shares[-1][1] > 1:
+            # An odd batch would be computed token by token; the last one takes less time in the next step.
+            shares[-1] = (shares[-1][0], shares[-1][1] - 1)
+        return shares

@@ -9,6 +9,7 @@ from .candidates import Candidates
 from .errors import AdapterRefused, EngineFailed
 from .native import api, error_lines
 from .options import Options
+from .q4_1 import speed_up_q4_1
 
 # llama.cpp's numbers, by (mmap, mlock).
 _LOAD_MODES = {(False, False): 0, (True, False): 1, (False, True): 2, (True, True): 3}
@@ -32,6 +33,7 @@ class Model:
             self.pointer: Any = api.llama_model_load_from_file(str(options.model).encode(), _params(options))
         if not self.pointer:
             raise ModelUnreadable(f"{options.model}: {_cause(errors)}")
+        self.computes_pairs = options.q4_1_pairs and speed_up_q4_1(self.metadata("general.file_type"))
         self._vocab: Any = api.llama_model_get_vocab(self.pointer)
         self.vocabulary_size: int = api.llama_vocab_n_tokens(self._vocab)
         self.eog = frozenset(

@@ -47,6 +47,7 @@ class Options:
     prefix_caching: bool
     weight: MappingProxyType[str, float]
     max_queue: int
+    q4_1_pairs: bool
     drain_timeout: int
     enable_force_include_usage: bool
     n_gpu_layers: int
@@ -122,6 +123,8 @@ def _add_scheduling(parser: argparse.ArgumentParser) -> None:
     weight = "share of the turns of a department (its cache_salt or, without one, its adapter), against 1 for others"
     add("--weight", type=_weight, action="append", default=[], metavar="NAME=FACTOR", help=weight)
     add("--max-queue", type=_positive, default=256, help="sequences that may wait; beyond it 503")
+    pairs = "compute Q4_1 weights by pairs of tokens, where a C compiler is found"
+    add("--q4-1-pairs", action=argparse.BooleanOptionalAction, default=True, help=pairs)
 
 
 def _add_llama(parser: argparse.ArgumentParser) -> None:
