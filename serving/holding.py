@@ -7,12 +7,10 @@ from django.db import transaction
 
 from polygraft.live import Change, announce
 from serving.engines.kinds import EngineKind
+from serving.engines.options import VLLM_DEFAULTS
 from serving.models import Adapter, Deployment, Residency
 from tenants.audit import audit_record
 from tenants.models import User
-
-# What `serving.engines.drivers.vllm` gives an engine unless its deployment says otherwise.
-_USUAL_CPU_LORAS = 64
 
 
 @transaction.atomic
@@ -44,7 +42,7 @@ def deployment_hold(
         problems["pinned"] = ["Adapters can be listed only where the policy is pinned."]
     if len(names) > adapter_slots:
         problems["adapter_slots"] = [f"{len(names)} adapters are to stay; that needs as many slots."]
-    loras = deployment.options.get("max_cpu_loras", _USUAL_CPU_LORAS)
+    loras = deployment.options.get("max_cpu_loras", VLLM_DEFAULTS["max_cpu_loras"])
     if deployment.engine_kind == EngineKind.VLLM and residency is not Residency.EAGER and adapter_slots > loras:
         problems["adapter_slots"] = [f"vLLM keeps max_cpu_loras = {loras} adapters in memory; more slots do not help."]
     if problems:

@@ -34,6 +34,10 @@ class LongStream:
         except Exception as error:  # noqa: BLE001  # whatever it is, the test looks at it
             self.error = error
 
+    def flows(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._thread.is_alive()
+
     def join(self) -> None:
         """Wait for its end."""
         self._thread.join(timeout=200)

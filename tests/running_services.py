@@ -27,6 +27,7 @@ class Services(Platform):
     conf: Config = field(default_factory=Config)
     worker: "subprocess.Popen[bytes]" = field(init=False)
     redis: "subprocess.Popen[bytes]" = field(init=False)
+    redis_command: list[str] = field(default_factory=list)
     log: IO[bytes] = field(init=False)
 
     def start_worker(self) -> None:
@@ -48,6 +49,12 @@ class Services(Platform):
         """End the worker, by SIGTERM as a service manager does or by SIGKILL as a crash does."""
         self.worker.send_signal(number)
         self.worker.wait(timeout=_END_SECONDS)
+
+    def restart_redis(self) -> None:
+        """Kill Redis and start it again, without its memory."""
+        self.redis.kill()
+        self.redis.wait(timeout=_END_SECONDS)
+        self.redis = self.start_part(self.redis_command)
 
     def engine(self, base_model: str) -> dict[str, object]:
         """The only ready engine of a base model."""
@@ -88,10 +95,12 @@ def start_services(home: Path, settings: Mapping[str, str] = MappingProxyType({}
     services.log = (home / "services.log").open("ab")
     program = redis_program()
     assert program is not None
-    services.redis = services.start_part([program, "--port", str(redis_port), "--save", "", "--dir", str(home)])
+    services.redis_command = [program, "--port", str(redis_port), "--save", "", "--dir", str(home)]
+    services.redis = services.start_part(services.redis_command)
     assert services.start_part(prepare_command()).wait(timeout=START_SECONDS) == 0
     services.demo = json.loads((home / "demo.json").read_text())
-    services.process = services.start_part(web_command(conf))  # type: ignore[assignment]  # nobody reads its output
+    web = [*web_command(conf), "--graceful-timeout", "600"]  # as the unit file has it
+    services.process = services.start_part(web)  # type: ignore[assignment]  # nobody reads its output
     services.start_worker()
     ready = services.start_part(probe_command(conf))
     if ready.wait(timeout=START_SECONDS) != 0:

@@ -39,6 +39,14 @@ def _option_field(option: Option, **about: Any) -> forms.Field:
             return forms.RegexField(
                 rf"\A(?:{option.pattern})\Z", error_messages={"invalid": f"This is such as {option.example}."}, **about
             )
+        case Switch(off_flag=str(flag)) if flag:
+            # Unset is as the engine has it, which is neither of the two.
+            return forms.TypedChoiceField(
+                choices=[("", ""), ("True", "on"), ("False", "off")],
+                coerce=lambda word: word == "True",
+                empty_value=None,
+                **about,
+            )
         case Switch():
             return forms.BooleanField(**about)
 
@@ -126,11 +134,13 @@ class WishesForm(forms.Form):
         return [self[name] for name in self.fields if name.startswith("option_")]
 
     def options(self) -> dict[str, int | float | str | bool]:
-        """The options that were filled in."""
+        """The options that were filled in; a box that is not ticked is not."""
         return {
             name.removeprefix("option_"): value
             for name, value in self.cleaned_data.items()
-            if name.startswith("option_") and value not in (None, "", False)
+            if name.startswith("option_")
+            and value not in (None, "")
+            and not (value is False and isinstance(self.fields[name], forms.BooleanField))
         }
 
     def wishes(self) -> dict[str, Any]:

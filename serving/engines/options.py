@@ -128,10 +128,18 @@ class Flags:
 
 Option = Number | Share | Choice | Text | Switch | Flags
 
-# What vLLM's own default is depends on its version and on the GPU.
-DEFAULT_MAX_NUM_SEQS = 256
 # The scheduling policy unless a deployment says otherwise: gateways say who is next.
 PRIORITY = "priority"
+# What vLLM is started with unless a deployment says otherwise.
+VLLM_DEFAULTS: dict[str, Any] = {
+    "scheduling_policy": PRIORITY,
+    # vLLM's own default depends on its version and on the GPU.
+    "max_num_seqs": 256,
+    "max_loras": 4,
+    "max_cpu_loras": 64,
+    # Beyond this, callers are better told to come again than kept waiting.
+    "max_num_queued_reqs": 1024,
+}
 # Flags that neither open a door nor run or fetch code, nor contradict what the driver says.
 _VLLM_FLAGS = frozenset(
     {
@@ -218,7 +226,7 @@ OPTIONS: dict[EngineKind, dict[str, Option]] = {
 # The options whose product is how many requests an engine works on at once, with what they are when they are not set.
 _SLOTS: dict[EngineKind, dict[str, int]] = {
     EngineKind.LLAMACPP: {"parallel": 8, "max_contexts": 32},
-    EngineKind.VLLM: {"max_num_seqs": DEFAULT_MAX_NUM_SEQS},
+    EngineKind.VLLM: {"max_num_seqs": VLLM_DEFAULTS["max_num_seqs"]},
 }
 
 
@@ -231,6 +239,10 @@ def option_problems(kind: EngineKind, options: dict[str, object]) -> list[str]:
             problems.append(f"{name} is no option of {kind}. Known are: {', '.join(known)}.")
         elif problem := known[name].problem(value):
             problems.append(f"{name} {problem}.")
+    if not problems and kind is EngineKind.VLLM:
+        loras, cpu_loras = (options.get(name, VLLM_DEFAULTS[name]) for name in ("max_loras", "max_cpu_loras"))
+        if cpu_loras < loras:  # type: ignore[operator]  # both are whole numbers, or there would be a problem
+            problems.append(f"max_cpu_loras must be at least max_loras, {loras}; it is {cpu_loras}.")
     return problems
 
 

@@ -107,6 +107,20 @@ def test_what_cannot_be_is_refused_beside_its_field(
     assert Deployment.objects.get(pk=cast.deployment.pk).max_replicas is None
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [("", {}), ("True", {"prefix_caching": True}), ("False", {"prefix_caching": False})]
+)
+def test_what_an_engine_does_unless_told_is_switched_off_and_stays_so(
+    cast: Cast, sign_in, given: str, kept: dict[str, bool]
+) -> None:
+    Deployment.objects.update(engine_kind="vllm")
+    change(cast, sign_in, option_prefix_caching=given)
+    assert Deployment.objects.get(pk=cast.deployment.pk).options == kept
+    shown = sign_in("ada").get(f"/engines/deployments/{cast.deployment.pk}/change/").content.decode()
+    (field,) = re.findall(r'name="option_prefix_caching".*?</select>', shown, re.DOTALL)
+    assert re.findall(r'value="(\w*)" selected', field) == [given]
+
+
 def test_scaling_wakes_who_sleeps(cast: Cast, sign_in) -> None:
     Deployment.objects.update(replicas=0, idle_minutes=30, asleep_since=timezone.now())
     sign_in("ada").post(f"/engines/deployments/{cast.deployment.pk}/replicas/", {"replicas": 1})

@@ -8,6 +8,7 @@ import pytest
 
 from deadline import wait_until
 from long_stream import LongStream
+from processes import family, lives
 from running_services import Services
 
 pytestmark = pytest.mark.e2e
@@ -32,6 +33,37 @@ def test_a_stream_goes_on_while_the_worker_is_restarted(services: Services, numb
     assert stream.is_whole()
     after = services.engine(services.base_model)
     assert (after["id"], after["pid"]) == (before["id"], before["pid"])
+    assert answers(services)
+
+
+def test_a_stream_goes_on_while_redis_is_restarted_without_its_memory(services: Services) -> None:
+    before, lost = services.engine(services.base_model), services.events("engine.lost")
+    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=1500)
+    services.restart_redis()
+    assert stream.flows()
+    wait_until(lambda: answers(services), seconds=30, what="others are answered")
+    stream.join()
+    assert stream.is_whole()
+    wait_until(lambda: node_state(services) == "alive", seconds=15, what="the node is known again")
+    assert services.engine(services.base_model)["pid"] == before["pid"]
+    assert services.events("engine.lost") == lost
+
+
+def test_a_stream_goes_on_while_everything_but_its_engine_is_restarted(services: Services) -> None:
+    before, taken_over = services.engine(services.base_model), services.events("engine.taken_over")
+    old_web = family(services.process.pid) - {services.process.pid}
+    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=1500)
+    services.process.send_signal(signal.SIGHUP)  # a reload: new processes take new requests
+    services.end_worker(signal.SIGKILL)  # and the reconciler's clock in it
+    services.restart_redis()
+    services.start_worker()
+    assert stream.flows()
+    wait_until(lambda: services.events("engine.taken_over") > taken_over, seconds=60, what="the engine is taken over")
+    wait_until(lambda: answers(services), seconds=30, what="others are answered")
+    assert services.engine(services.base_model)["pid"] == before["pid"]
+    stream.join()
+    assert stream.is_whole()
+    wait_until(lambda: not any(map(lives, old_web)), seconds=30, what="the old web processes have ended")
     assert answers(services)
 
 

@@ -9,7 +9,7 @@ from serving.engines import openai_http
 from serving.engines.driver import AdapterFiles, EngineError, EngineLoad, EngineSpec
 from serving.engines.gpus import gpu_environment
 from serving.engines.kinds import EngineKind
-from serving.engines.options import DEFAULT_MAX_NUM_SEQS, PRIORITY, option_flags
+from serving.engines.options import VLLM_DEFAULTS, option_flags
 from serving.engines.process import EngineProcess, free_port, new_secret, start_process
 from serving.engines.vllm_program import server_words, vllm_program
 
@@ -26,16 +26,7 @@ _ENVIRONMENT = {
     # Routes that reset caches and put the engine to sleep.
     "VLLM_SERVER_DEV_MODE": "0",
 }
-# Beyond this, callers are better told to come again than kept waiting.
-_LONGEST_QUEUE = 1024
 _DRAIN_SECONDS = 30
-_DEFAULTS = {
-    "scheduling_policy": PRIORITY,
-    "max_num_seqs": DEFAULT_MAX_NUM_SEQS,
-    "max_loras": 4,
-    "max_cpu_loras": 64,
-    "max_num_queued_reqs": _LONGEST_QUEUE,
-}
 
 
 class VllmDriver:
@@ -58,7 +49,7 @@ class VllmDriver:
             "--enable-lora",
             *("--enable-force-include-usage", "--enable-prompt-tokens-details", "--disable-fastapi-docs"),
             *("--shutdown-timeout", str(_DRAIN_SECONDS)),
-            *option_flags(self.kind, _DEFAULTS | {"max_lora_rank": _max_rank()} | spec.options),
+            *option_flags(self.kind, VLLM_DEFAULTS | {"max_lora_rank": _max_rank()} | spec.options),
         ]
         return start_process(
             command,

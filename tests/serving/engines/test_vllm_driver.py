@@ -161,6 +161,12 @@ def test_who_is_next_is_the_gateways_word_unless_the_deployment_says_otherwise(
     assert not takes_priority(EngineKind.LLAMACPP, {})
 
 
+def test_there_must_be_room_for_all_adapters_of_a_batch() -> None:
+    assert option_problems(EngineKind.VLLM, {"max_loras": 64}) == []
+    (problem,) = option_problems(EngineKind.VLLM, {"max_loras": 65})
+    assert problem == "max_cpu_loras must be at least max_loras, 65; it is 64."
+
+
 def test_a_folder_without_a_model_is_refused_in_plain_words(tmp_path: Path) -> None:
     spec = EngineSpec(id="1", base_model="x", model_path=tmp_path, host="127.0.0.1", log_path=tmp_path / "log")
     with pytest.raises(EngineError, match="no Hugging Face model"):
