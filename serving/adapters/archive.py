@@ -1,12 +1,13 @@
 """Takes the two files of an adapter out of what was uploaded: loose files, or one archive of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from serving.adapters import tar_archive, zip_archive
+from serving.adapters.companions import Companions
 from serving.adapters.disguise import ARCHIVE_NAMES, PICKLE_NAMES, refuse_disguise
 from serving.adapters.limits import Limits
 from serving.adapters.member import CHUNK_BYTES, Member
@@ -25,10 +26,11 @@ _BOTH = f"{CONFIG} and {WEIGHTS}"
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The adapter's files, now in the destination, and the names of those that are of no use for serving."""
+    """The adapter's files, now in the destination, the names of those that are not served, and its companions."""
 
     files: tuple[Path, ...]
     ignored: tuple[str, ...]
+    companions: Mapping[str, bytes]
 
 
 def unpack(upload: Path, destination: Path, limits: Limits) -> Unpacked:
@@ -41,6 +43,7 @@ def unpack(upload: Path, destination: Path, limits: Limits) -> Unpacked:
     destination.mkdir(parents=True)
     taken: dict[str, str] = {}
     ignored: list[str] = []
+    companions = Companions()
     for member in _members(upload, limits):
         name = member.path.rpartition("/")[2]
         _refuse_dangerous(name)
@@ -61,12 +64,13 @@ def unpack(upload: Path, destination: Path, limits: Limits) -> Unpacked:
                 limits.config_bytes if name == CONFIG else min(limits.file_bytes, limits.total_bytes),
             )
         else:
+            companions.take(member)
             ignored.append(shown(member.path))
     _check_complete(taken, ignored)
     files = tuple(destination / name for name in (CONFIG, WEIGHTS))
     for file in files:
         refuse_disguise(file)
-    return Unpacked(files=files, ignored=tuple(sorted(ignored)))
+    return Unpacked(files=files, ignored=tuple(sorted(ignored)), companions=companions.beside(taken.values()))
 
 
 def _members(upload: Path, limits: Limits) -> Iterator[Member]:

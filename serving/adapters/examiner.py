@@ -4,9 +4,13 @@ import json
 import pickle
 import resource
 import sys
+from contextlib import suppress
 
 from serving.adapters.archive import unpack
 from serving.adapters.examination import Examination
+from serving.adapters.names import CONFIG
+from serving.adapters.peft_config import json_object
+from serving.adapters.provenance import provenance_facts
 from serving.adapters.report import Rejected, Report
 from serving.adapters.validate import validate
 
@@ -39,6 +43,9 @@ def _examine(wish: Examination) -> Report:
         return rejected.as_report()
     report = validate(wish.folder, wish.base, wish.limits, wish.aliases)
     report.facts["ignored_files"] = list(unpacked.ignored)
+    with suppress(Rejected):
+        config = json_object(wish.folder / CONFIG, wish.limits)
+        report.facts |= provenance_facts(config, unpacked.companions)
     return report
 
 

@@ -19,7 +19,7 @@ MOST_PATTERNS = 5000
 
 def read_config(path: Path, limits: Limits, report: Report) -> LoraConfig | None:
     """Return the configuration, or None after telling the report why; raises Rejected when it is not a JSON object."""
-    raw = _json_object(path, limits)
+    raw = json_object(path, limits)
     before = len(report.findings)
     check_features(raw, report)
     fields = _Fields(raw, report)
@@ -39,7 +39,8 @@ def read_config(path: Path, limits: Limits, report: Report) -> LoraConfig | None
     return config if not any(finding.severity == "error" for finding in report.findings[before:]) else None
 
 
-def _json_object(path: Path, limits: Limits) -> dict[str, Any]:
+def json_object(path: Path, limits: Limits) -> dict[str, Any]:
+    """Return what the file holds; raises Rejected when it is too long or no JSON object."""
     size = path.stat().st_size
     if size > limits.config_bytes:
         raise Rejected(

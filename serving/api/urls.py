@@ -52,6 +52,7 @@ urlpatterns = [
     path(f"{_ADAPTERS}/<str:name>/uses", version_views.AdapterUses.as_view(), name="api-adapter-uses"),
     path(f"{_ADAPTERS}/<str:name>/archive", version_views.AdapterArchive.as_view(), name="api-adapter-archive"),
     path(f"{_ADAPTERS}/<str:name>/restore", version_views.AdapterRestore.as_view(), name="api-adapter-restore"),
+    path(f"{_ADAPTERS}/<str:name>/differences", version_views.Differences.as_view(), name="api-differences"),
     path(_VERSION, version_views.VersionDetail.as_view(), name="api-version"),
     path(f"{_VERSION}/archive", version_views.VersionArchive.as_view(), name="api-version-archive"),
     path(f"{_VERSION}/restore", version_views.VersionRestore.as_view(), name="api-version-restore"),

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from polygraft.api.problems import Conflict
+from serving.adapters.lineage import Lineage, differences, lineages
 from serving.adapters.retirement import (
     adapter_archive,
     adapter_restore,
@@ -38,13 +39,28 @@ class UsesSerializer(serializers.Serializer[Uses]):
     sentences = serializers.ListField(child=serializers.CharField())
 
 
+class LineageSerializer(serializers.Serializer[Lineage]):
+    """How a version relates to others of its adapter; `sentence` says the same for people."""
+
+    same_as = serializers.ListField(child=serializers.IntegerField(), help_text="Versions with the same bytes.")
+    before = serializers.IntegerField(allow_null=True, help_text="The next older version.")
+    differs_in = serializers.ListField(child=serializers.CharField(), help_text="What of its training differs.")
+    sentence = serializers.CharField()
+
+
 class VersionDetailSerializer(VersionSerializer):
-    """A version with what uses it."""
+    """A version with what uses it and how it relates to others."""
 
     uses = serializers.SerializerMethodField()
+    lineage = serializers.SerializerMethodField()
 
     class Meta(VersionSerializer.Meta):
-        fields = [*VersionSerializer.Meta.fields, "uses"]
+        fields = [*VersionSerializer.Meta.fields, "uses", "lineage"]
+
+    @extend_schema_field(LineageSerializer)
+    def get_lineage(self, version: AdapterVersion) -> dict[str, Any]:
+        """Within its adapter."""
+        return LineageSerializer(lineages(version.adapter, [version])[version.number]).data
 
     @extend_schema_field(UsesSerializer)
     def get_uses(self, version: AdapterVersion) -> dict[str, Any]:
@@ -156,6 +172,36 @@ class AdapterRestore(AdapterView):
         """Restore an archived adapter, with its rollout and shares as they were."""
         adapter_restore(adapter=self.adapter(name), by=self.person)
         return Response(AdapterSerializer(self.adapter(name)).data)
+
+
+class DifferenceSerializer(serializers.Serializer[Any]):
+    """One property of two versions."""
+
+    group = serializers.CharField()
+    name = serializers.CharField()
+    values = serializers.ListField(child=serializers.CharField(allow_blank=True))
+    differs = serializers.BooleanField()
+
+
+class PairSerializer(serializers.Serializer[Any]):
+    """Which two versions are held against each other."""
+
+    first = serializers.IntegerField(min_value=1)
+    second = serializers.IntegerField(min_value=1)
+
+
+class Differences(VersionView):
+    """Two versions side by side."""
+
+    rights = {"GET": Right.DEPARTMENT_VIEW}
+
+    @extend_schema(parameters=[PairSerializer], responses=DifferenceSerializer(many=True))
+    def get(self, request: Request, slug: str, name: str) -> Response:
+        """Hold two versions against each other: training, configuration, files, checks and use."""
+        query = PairSerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        pair = [self.version(name, query.validated_data[key]) for key in ("first", "second")]
+        return Response(DifferenceSerializer(differences(*pair), many=True).data)
 
 
 def _or_conflict(act: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from serving.adapters.lineage import lineages
 from serving.console.engine_rows import Registry
 from serving.engines.names import engine_adapter_name
 from serving.models import Adapter, AdapterVersion, VersionState
@@ -20,6 +21,11 @@ _FACTS = {
     "dtypes": "Precision",
     "tensors": "Tensors",
     "declared_base": "Trained on",
+    "base_revision": "Base revision",
+    "task": "Task",
+    "datasets": "Datasets",
+    "authors": "Authors",
+    "license": "License",
     "peft_version": "PEFT",
     "ignored_files": "Left out",
 }
@@ -60,7 +66,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """One version; `share` is its percentage of the bare name's traffic, `engines` how many hold it."""
+    """One version; `share` is its percentage of the bare name's traffic, `engines` how many hold it.
+
+    `lineage` says in a sentence what it has in common with others.
+    """
 
     version: AdapterVersion
     share: int
@@ -68,6 +77,7 @@ class VersionRow:
     errors: list[Problem]
     warnings: list[Problem]
     facts: list[tuple[str, str]]
+    lineage: str
 
     @property
     def is_moving(self) -> bool:
@@ -116,6 +126,8 @@ def is_moving(version: AdapterVersion) -> bool:
 def version_rows(adapter: Adapter, versions: Iterable[AdapterVersion], known: Registry) -> list[VersionRow]:
     """The versions with what the rollout and the engines make of them."""
     holders = known.residents_by_name()
+    versions = list(versions)
+    related = lineages(adapter, versions)
     return [
         VersionRow(
             version=version,
@@ -124,6 +136,7 @@ def version_rows(adapter: Adapter, versions: Iterable[AdapterVersion], known: Re
             errors=_problems(version.report, "error"),
             warnings=_problems(version.report, "warning"),
             facts=_facts(version.report.get("facts", {})),
+            lineage=related[version.number].sentence,
         )
         for version in versions
     ]

@@ -75,6 +75,7 @@ ROWS = [
     Row("get", "departments/{support}/adapters/support-bot/numbers", EVERYONE),
     Row("get", "departments/{support}/adapters/support-bot/feedback", EVERYONE),
     Row("get", "departments/{support}/adapters/support-bot/uses", EVERYONE),
+    Row("get", "departments/{support}/adapters/support-bot/differences?first=1&second=2", EVERYONE),
     Row("post", "departments/{support}/adapters/support-bot/archive", DEVELOPERS),
     Row("post", "departments/{support}/adapters/support-bot/restore", DEVELOPERS),
     Row("get", "departments/{support}/adapters/support-bot/versions/2", EVERYONE),

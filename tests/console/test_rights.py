@@ -107,6 +107,7 @@ ROWS = [
     Row("feedback-list", EVERYONE, ["support", "support-bot"]),
     Row("adapter-delete", DEVELOPERS, ["support", "support-bot"]),
     Row("adapter-delete", DEVELOPERS, ["support", "support-bot"], {"confirm": "support-bot"}),
+    Row("version-differences", EVERYONE, ["support", "support-bot"]),
     Row("adapter-archive", DEVELOPERS, ["support", "support-bot"]),
     Row("adapter-archive", DEVELOPERS, ["support", "support-bot"], {}),
     Row("adapter-restore", DEVELOPERS, ["support", "support-bot"]),
