@@ -16,3 +16,8 @@ def release_request() -> None:
 def reconciliation_request() -> None:
     """Have the engines compared with the deployments now, rather than at the next beat."""
     current_app.send_task("serving.tasks.reconcile_deployments")
+
+
+def comparison_request(comparison_id: str) -> None:
+    """Have a comparison given its next turn."""
+    current_app.send_task("serving.tasks.run_comparison", args=[comparison_id])

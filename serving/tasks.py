@@ -4,6 +4,8 @@ from celery import shared_task
 
 from serving.adapters.content import contents_release
 from serving.adapters.intake import version_take_in
+from serving.comparisons.lifecycle import comparison_next
+from serving.comparisons.run import comparison_run
 from serving.events import events_forget, events_take_in
 from serving.limit_memory import limits_remember
 from serving.promotions import promotions_decide
@@ -79,3 +81,15 @@ def watch_rollouts() -> None:
 def forget_minutes() -> None:
     """Delete sums of versions' minutes that nobody will ask for any more."""
     minutes_forget()
+
+
+@shared_task
+def run_comparison(comparison_id: str) -> None:
+    """Give a comparison a turn."""
+    comparison_run(comparison_id)
+
+
+@shared_task
+def continue_comparisons() -> None:
+    """Have a comparison go on that nobody works on."""
+    comparison_next()

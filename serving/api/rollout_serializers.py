@@ -50,6 +50,10 @@ class RolloutSerializer(serializers.Serializer[Any]):
         required=False, default="", allow_blank=True, max_length=1000, help_text="Why, for the history."
     )
 
+    despite_gates = serializers.BooleanField(
+        default=False, help_text="Roll out what the department's policy keeps out. For admins; the audit says so."
+    )
+
     def validate_versions(self, value: dict[str, int]) -> dict[int, int]:
         """Version numbers are whole numbers."""
         try:

@@ -21,7 +21,7 @@ from serving.api.serializers import AdapterSerializer
 from serving.models import Feedback, Rollout, RolloutChange
 from serving.rollouts import rollout_back, rollout_set
 from serving.rollouts.numbers import USUAL_WINDOW, WINDOWS, version_numbers
-from tenants.access import Right
+from tenants.access import Right, require
 
 
 class AdapterRollout(AdapterView):
@@ -42,12 +42,16 @@ class AdapterRollout(AdapterView):
         """Roll out one version, or several by shares, once engines hold them."""
         data = RolloutSerializer(data=request.data)
         data.is_valid(raise_exception=True)
+        despite_gates = data.validated_data["despite_gates"]
+        if despite_gates:
+            require(self.person, Right.PLATFORM_MANAGE)
         rollout_set(
             adapter=self.adapter(name),
             weights=data.validated_data["versions"],
             by=self.person,
             step_back=data.thresholds(),
             reason=data.validated_data["reason"],
+            despite_gates=despite_gates,
         )
         return Response(AdapterSerializer(self.adapter(name)).data)
 

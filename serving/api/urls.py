@@ -4,6 +4,7 @@ from django.urls import path
 
 from serving.api import (
     adapter_views,
+    comparison_views,
     engine_views,
     event_views,
     placement_views,
@@ -19,6 +20,7 @@ from serving.api import (
 
 _ADAPTERS = "departments/<str:slug>/adapters"
 _VERSION = f"{_ADAPTERS}/<str:name>/versions/<int:number>"
+_COMPARISONS = f"{_ADAPTERS}/<str:name>/comparisons"
 _UPLOADS = "departments/<str:slug>/uploads"
 
 urlpatterns = [
@@ -64,6 +66,19 @@ urlpatterns = [
         "departments/<str:slug>/placement",
         placement_views.DepartmentPlacement.as_view(),
         name="api-department-placement",
+    ),
+    path(_COMPARISONS, comparison_views.ComparisonList.as_view(), name="api-comparisons"),
+    path(f"{_COMPARISONS}/<uuid:pk>", comparison_views.ComparisonDetail.as_view(), name="api-comparison"),
+    path(f"{_COMPARISONS}/<uuid:pk>/cancel", comparison_views.ComparisonCancel.as_view(), name="api-comparison-cancel"),
+    path(
+        f"{_COMPARISONS}/<uuid:pk>/results",
+        comparison_views.ComparisonResults.as_view(),
+        name="api-comparison-results",
+    ),
+    path(
+        "departments/<str:slug>/comparison-policy",
+        comparison_views.DepartmentComparisonPolicy.as_view(),
+        name="api-comparison-policy",
     ),
     path("plan", plan_views.PlanView.as_view(), name="api-plan"),
     path(_UPLOADS, upload_views.UploadList.as_view(), name="api-uploads"),

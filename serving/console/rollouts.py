@@ -16,10 +16,11 @@ from serving.console.version_numbers import numbers_fragment
 from serving.models import Feedback
 from serving.rollouts import rollout_back, rollout_set
 from serving.rollouts.changes import rollout_before, weights_of
+from serving.rollouts.gates import gates_ask
 from serving.rollouts.shares import shares_with
 from serving.rollouts.thresholds import Thresholds
 from serving.templatetags.serving import rollout_words
-from tenants.access import Right, department_for
+from tenants.access import Right, department_for, may
 
 _USUAL = Thresholds()
 
@@ -56,6 +57,8 @@ class RolloutForm(forms.Form):
         help_text="Its first tokens, or whole answers, take so many times as long.",
     )
 
+    despite_gates = forms.BooleanField(required=False, label="Roll out all the same; the audit says so")
+
     def clean_share(self) -> int:
         """All, unless something else is asked for."""
         return self.cleaned_data["share"] or 100
@@ -76,6 +79,8 @@ def adapter_rollout(request: HttpRequest, slug: str, name: str, number: int) -> 
     version = get_object_or_404(adapter.versions, number=number)
     back = reverse("adapter", args=[slug, name])
     initial = {"share": 100, "watched": True, **_USUAL.as_json()}
+    refusals = gates_ask(adapter, {version.number: 100})
+    may_override = bool(refusals) and may(person(request), Right.PLATFORM_MANAGE)
     form = RolloutForm(request.POST if request.method == "POST" else None, initial=initial)
     if form.is_valid():
         weights = shares_with(adapter.weights, version.number, form.cleaned_data["share"])
@@ -86,13 +91,20 @@ def adapter_rollout(request: HttpRequest, slug: str, name: str, number: int) -> 
                 by=person(request),
                 step_back=form.thresholds(),
                 reason=form.cleaned_data["reason"],
+                despite_gates=may_override and form.cleaned_data["despite_gates"],
             )
         except ValidationError as error:
             add_problems(form, error)
         else:
             messages.success(request, f"{adapter.name} now means {rollout_words(weights)}.")
             return go_to(request, back)
-    context = {"department": department, "adapter": adapter, "version": version}
+    context = {
+        "department": department,
+        "adapter": adapter,
+        "version": version,
+        "refusals": refusals,
+        "may_override": may_override,
+    }
     return ask(request, "serving/adapter_rollout.html", context, back=back, form=form)
 
 

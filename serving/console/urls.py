@@ -5,6 +5,7 @@ from django.urls import path
 from serving.console import (
     adapters,
     base_models,
+    comparisons,
     deployments,
     differences,
     engine_page,
@@ -25,6 +26,7 @@ from serving.console import (
 )
 
 _VERSION = "departments/<str:slug>/adapter/<str:name>/version/<int:number>"
+_COMPARISONS = "departments/<str:slug>/adapter/<str:name>/comparisons"
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -64,6 +66,16 @@ urlpatterns = [
     ),
     path("departments/<str:slug>/shared/", shares.shared_list, name="shared-list"),
     path("departments/<str:slug>/shared/<str:owner>/<str:name>/", shares.shared_adapter, name="shared-adapter"),
+    path(f"{_COMPARISONS}/", comparisons.comparison_list, name="comparison-list"),
+    path(f"{_COMPARISONS}/new/", comparisons.comparison_new, name="comparison-new"),
+    path(f"{_COMPARISONS}/<uuid:pk>/", comparisons.comparison_page, name="comparison"),
+    path(f"{_COMPARISONS}/<uuid:pk>/cancel/", comparisons.comparison_cancellation, name="comparison-cancel"),
+    path(f"{_COMPARISONS}/<uuid:pk>/delete/", comparisons.comparison_deletion, name="comparison-delete"),
+    path(
+        "departments/<str:slug>/comparison-policy/",
+        comparisons.department_comparison_policy,
+        name="comparison-policy",
+    ),
     path("departments/<str:slug>/placement/", placements.department_placement, name="department-placement"),
     path(
         "departments/<str:slug>/adapter/<str:name>/placement/", placements.adapter_placement, name="adapter-placement"

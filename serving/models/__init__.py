@@ -2,6 +2,13 @@
 
 from serving.models.adapter import Adapter, AdapterVersion, VersionState
 from serving.models.base_model import BaseModel
+from serving.models.comparison import (
+    Comparison,
+    ComparisonAnswer,
+    ComparisonPolicy,
+    ComparisonPrompt,
+    ComparisonState,
+)
 from serving.models.deployment import Deployment, Residency
 from serving.models.engine import Engine, EngineState, Failure
 from serving.models.event import PlatformEvent
@@ -20,6 +27,11 @@ __all__ = [
     "AdapterShare",
     "AdapterVersion",
     "BaseModel",
+    "Comparison",
+    "ComparisonAnswer",
+    "ComparisonPolicy",
+    "ComparisonPrompt",
+    "ComparisonState",
     "Deployment",
     "Engine",
     "EngineState",

@@ -1,6 +1,6 @@
 """Says what an adapter's bare name means, one version or shares of several, and keeps the history of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -24,6 +24,7 @@ def rollout_set(
     by: User | None,
     step_back: Thresholds | None = _USUAL,
     reason: str = "",
+    despite_gates: bool = False,
 ) -> Rollout:
     """Roll versions out, once engines hold them; callers of the bare name reach them within a second.
 
@@ -31,16 +32,18 @@ def rollout_set(
         weights: version number → share in percent; the shares sum to 100.
         step_back: from where on a canary is taken back by itself; None: never. Without a canary it has no effect.
         reason: why, for the history.
+        despite_gates: do it whatever gates say; for platform admins, and the audit says what was passed over.
 
     Raises:
         ValidationError: a version is not ready, a share is not positive, the sum is not 100, a gate refuses, or no
             engine could load a version.
     """
     _check(adapter, weights)
-    if reasons := gates_ask(adapter, weights):
+    reasons = gates_ask(adapter, weights)
+    if reasons and not despite_gates:
         raise ValidationError({"versions": reasons})
     versions_await(adapter, weights, patience=WAIT_SECONDS)
-    return rollout_change(adapter=adapter, weights=weights, by=by, step_back=step_back, reason=reason)
+    return rollout_change(adapter=adapter, weights=weights, by=by, step_back=step_back, reason=reason, despite=reasons)
 
 
 def rollout_back(*, adapter: Adapter, by: User | None, reason: str = "") -> Rollout:
@@ -75,7 +78,9 @@ def rollout_before(adapter: Adapter) -> RolloutChange | None:
 
 
 def rollout_begin(version: AdapterVersion) -> bool:
-    """Roll an adapter's first version out; returns False when there is a rollout already. Within a transaction."""
+    """Roll an adapter's first version out; False when there is a rollout, or a gate refuses. Within a transaction."""
+    if gates_ask(version.adapter, {version.number: 100}):
+        return False
     weights = {str(version.number): 100}
     _, is_first = Rollout.objects.get_or_create(
         adapter=version.adapter,
@@ -99,6 +104,7 @@ def rollout_change(
     restores: RolloutChange | None = None,
     instead_of: Mapping[int, int] | None = None,
     action: str = "rollout.set",
+    despite: Sequence[str] = (),
 ) -> Rollout:
     """Write a rollout down and announce it; gates and engines have had their say.
 
@@ -106,6 +112,7 @@ def rollout_change(
         restores: the earlier rollout that this one goes back to.
         instead_of: the shares that must still be in force.
         action: what the audit calls it.
+        despite: what gates said against it, for the audit.
 
     Raises:
         ValidationError: a version is not ready any more, or the shares are others than `instead_of` meanwhile.
@@ -147,6 +154,7 @@ def rollout_change(
         before={str(number): share for number, share in before.items()},
         after=stored,
         **({"reason": reason} if reason else {}),
+        **({"despite": list(despite)} if despite else {}),
     )
     transaction.on_commit(lambda: announce(Change.MODELS))
     return rollout

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from serving.comparisons.policy import unproved
 from serving.models import Adapter
 
 # Each is given the adapter and the wished shares by version number, and returns sentences that say why not.
 Gate = Callable[[Adapter, Mapping[int, int]], Sequence[str]]
 
-GATES: tuple[Gate, ...] = ()
+GATES: tuple[Gate, ...] = (unproved,)
 
 
 def gates_ask(adapter: Adapter, weights: Mapping[int, int]) -> list[str]:

@@ -60,6 +60,20 @@ def items_of(mapping: Any) -> list[tuple[str, Any]]:
 
 
 @register.filter
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 for people, "–" where there is none."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+@register.filter
+def milliseconds(time: float | None) -> str:
+    """A time for people: 850 ms, 1.2 s, "–" where there is none."""
+    if time is None:
+        return "–"
+    return f"{time:.0f} ms" if time < 1000 else f"{time / 1000:.1f} s"
+
+
+@register.filter
 def gib(size: int) -> str:
     """A size of memory in GiB or MiB, as events tell it, too."""
     return in_gib(size)

@@ -43,6 +43,8 @@ class Row:
 TUS = {"Tus-Resumable": "1.0.0"}
 FILE_NAME = {"Upload-Metadata": "filename YWRhcHRlcl9jb25maWcuanNvbg=="}
 
+COMPARISON: dict[str, object] = {"candidates": ["support-bot:1", "support-bot:2"], "prompts": [{"prompt": "Hi"}]}
+
 ROWS = [
     Row("get", "departments", ANYBODY),
     Row("post", "departments", ADMINS, 201, {"slug": "sales", "name": "Sales"}),
@@ -88,6 +90,14 @@ ROWS = [
     Row("post", "departments/{support}/adapters/support-bot/shares", OWNERS, 201, {"department": "legal"}),
     Row("delete", "departments/{support}/adapters/support-bot/shares/sales", OWNERS, 204),
     Row("get", "departments/{support}/shared", EVERYONE),
+    Row("get", "departments/{support}/adapters/support-bot/comparisons", EVERYONE),
+    Row("post", "departments/{support}/adapters/support-bot/comparisons", DEVELOPERS, 202, COMPARISON),
+    Row("get", "departments/{support}/adapters/support-bot/comparisons/{comparison}", EVERYONE),
+    Row("delete", "departments/{support}/adapters/support-bot/comparisons/{comparison}", DEVELOPERS, 204),
+    Row("post", "departments/{support}/adapters/support-bot/comparisons/{comparison}/cancel", DEVELOPERS, 204),
+    Row("get", "departments/{support}/adapters/support-bot/comparisons/{comparison}/results", EVERYONE),
+    Row("get", "departments/{support}/comparison-policy", EVERYONE),
+    Row("put", "departments/{support}/comparison-policy", OWNERS, 200, {"required": True}),
     Row("get", "usage?department={support}", EVERYONE),
     Row("get", "usage", ANYBODY),
     Row("get", "limits", READERS),
@@ -142,6 +152,7 @@ def call(row: Row, person: str, cast: Cast) -> int:
         "engine": cast.engine.pk,
         "gguf": cast.base_model.gguf_path,
         "upload": cast.upload.pk,
+        "comparison": cast.comparison.pk,
     }
     client = APIClient()
     user = cast.people[person]
@@ -187,6 +198,7 @@ def _as_route(path: str) -> str:
         "{deployment}": "<int:pk>",
         "{engine}": "<uuid:pk>",
         "{upload}": "<uuid:pk>",
+        "{comparison}": "<uuid:pk>",
         "nodes/node-1": "nodes/<str:name>",
         "shares/sales": "shares/<str:receiver>",
         "versions/1": "versions/<int:number>",

@@ -60,6 +60,13 @@ PLAN: dict[str, object] = {
     "kv_bits": 16,
 }
 
+COMPARISON: dict[str, object] = {
+    "candidates": ["support-bot:1", "support-bot:2"],
+    "prompts": '{"prompt": "Hi"}',
+    "temperature": 0,
+    "max_tokens": 16,
+}
+
 ROWS = [
     Row("overview", ANYBODY),
     Row("department-list", ANYBODY),
@@ -127,6 +134,16 @@ ROWS = [
     Row("adapter-share-revoke", OWNERS, ["support", "support-bot", "sales"], {}),
     Row("shared-list", EVERYONE, ["support"]),
     Row("shared-adapter", EVERYONE, ["support", "legal", "clauses"]),
+    Row("comparison-list", EVERYONE, ["support", "support-bot"]),
+    Row("comparison-new", DEVELOPERS, ["support", "support-bot"]),
+    Row("comparison-new", DEVELOPERS, ["support", "support-bot"], COMPARISON),
+    Row("comparison", EVERYONE, ["support", "support-bot", "comparison"]),
+    Row("comparison-cancel", DEVELOPERS, ["support", "support-bot", "comparison"]),
+    Row("comparison-cancel", DEVELOPERS, ["support", "support-bot", "comparison"], {}),
+    Row("comparison-delete", DEVELOPERS, ["support", "support-bot", "comparison"]),
+    Row("comparison-delete", DEVELOPERS, ["support", "support-bot", "comparison"], {}),
+    Row("comparison-policy", OWNERS, ["support"]),
+    Row("comparison-policy", OWNERS, ["support"], {"proof": "not_worse", "prompts": 20, "pass_rate": 90}),
     Row("playground", ANYBODY),
     Row("try", TRIERS, ["support"]),
     Row("try-ticket", TRIERS, ["support"], {}),
@@ -176,6 +193,7 @@ def address(row: Row, cast: Cast) -> str:
         "deployment": cast.deployment.pk,
         "base_model": cast.base_model.pk,
         "engine": cast.engine.pk,
+        "comparison": cast.comparison.pk,
         "vera": cast.people["vera"].pk,  # type: ignore[union-attr]  # not nobody
     }
     return reverse(row.name, args=[ids.get(part, part) for part in row.parts])

@@ -50,7 +50,8 @@ def worker_command(conf: Config) -> list[str]:
     quiet = ["-W", "ignore:You're running the worker with superuser privileges"]
     return [
         *(sys.executable, *quiet, "-m", "celery", "--quiet", "--app", "polygraft.celery"),
-        *("worker", "--beat", "--concurrency", "2"),
+        # An examination and a comparison may take their time; the reconciler finds a place beside them.
+        *("worker", "--beat", "--concurrency", "3"),
         *("--hostname", conf.node_name, "--loglevel", conf.log_level),
         *("--without-gossip", "--without-mingle"),
     ]
