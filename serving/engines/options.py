@@ -172,10 +172,10 @@ _DECIMAL = r"\d{1,12}(\.\d{1,9})?"
 OPTIONS: dict[EngineKind, dict[str, Option]] = {
     EngineKind.LLAMACPP: {
         "ctx_size": Number("--ctx-size", 256, "tokens of context per request"),
-        "parallel": Number("--parallel", 1, "requests decoded at once per adapter"),
+        "parallel": Number("--parallel", 1, "requests of one adapter that are decoded as one batch"),
         "threads": Number("--threads", 1, "processor threads"),
         "max_queue": Number("--max-queue", 1, "requests that may wait"),
-        "max_contexts": Number("--max-contexts", 1, "adapters that can be generating at once"),
+        "max_contexts": Number("--max-contexts", 1, "batches, each of one adapter, under way at once"),
         "kv_memory_mib": Number("--kv-memory-mib", 16, "memory for all KV caches together, in MiB"),
         "n_gpu_layers": Number("--n-gpu-layers", -1, "layers kept on a GPU, -1 for all"),
         "tensor_split": Text("--tensor-split", rf"{_DECIMAL}(,{_DECIMAL})*", "3,1", "shares of several GPUs"),

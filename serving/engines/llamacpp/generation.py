@@ -46,7 +46,9 @@ class Generation:
     grammar: str | None = None
     logprobs: int | None = None
     arrived: float = field(default=0.0, init=False)
+    admitted: float = field(default=0.0, init=False)
     first_token: float = field(default=0.0, init=False)
+    last_token: float = field(default=0.0, init=False)
     cached: int = field(default=0, init=False)
 
     @property

@@ -117,7 +117,7 @@ def _add_scheduling(parser: argparse.ArgumentParser) -> None:
     add("--chunk-size", type=_positive, help=chunk)
     add("--threads", type=_positive, default=_cores(), help="compute threads (default: usable cores)")
     add("--threads-batch", type=_positive, help="compute threads for prompts (default: --threads)")
-    add("--max-contexts", type=_positive, default=32, help="most adapters that can be generating at once")
+    add("--max-contexts", type=_positive, default=32, help="most contexts, and so batches under way at once")
     add("--kv-memory-mib", type=_positive, help="MiB for KV caches (default: half of the memory available)")
     add("--prefix-caching", action=argparse.BooleanOptionalAction, default=True, help="reuse of computed prompts")
     weight = "share of the turns of a department (its cache_salt or, without one, its adapter), against 1 for others"

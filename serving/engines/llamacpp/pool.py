@@ -43,9 +43,9 @@ class ContextPool:
 
     @property
     def usage(self) -> float:
-        """The share of all cells, made or not, that hold something; read from any thread."""
+        """The share of all cells, made or not, that running sequences hold; read from any thread."""
         cells = self._most * self._options.parallel * self._options.ctx_size
-        return sum(context.slots.cached_tokens for context in list(self._last_used)) / cells
+        return sum(context.slots.used_tokens for context in list(self._last_used)) / cells
 
     @property
     def is_growing(self) -> bool:

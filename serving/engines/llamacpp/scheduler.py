@@ -19,6 +19,7 @@ from .model import Model
 from .options import Options
 from .places import Places
 from .pool import ContextPool
+from .precedence import contexts_ready, in_order
 from .runs import Run
 from .sequence import Sequence
 from .turns import FairTurns
@@ -174,9 +175,10 @@ class Scheduler:
                 if context.is_computing:
                     sequence.is_unwanted = True
                 else:
-                    self._retire_sequence(context, sequence)
+                    self._break_off(context, sequence)
             elif self._waiting.discard(generation):
                 self._unqueue()
+                self._metrics.observe_broken_off(failed=False)
                 self._end_use(generation)
         self._metrics.waiting.set(len(self._waiting))
 
@@ -204,7 +206,7 @@ class Scheduler:
     def _begin(self, lane: int, batch: Batch) -> Run | None:
         """Fills a batch for the context whose turn it is, if there is one and a lane for it."""
         self._admit()
-        ready = self._ready() if self._free_lanes else []
+        ready = contexts_ready(self._pool.contexts, self._turns) if self._free_lanes else []
         if not ready:
             return None
         width = 1 if self._crowding.is_felt else max(1, self._free_lanes // len(ready))
@@ -219,27 +221,8 @@ class Scheduler:
             self._inbox.ring(first=False)
         self._pool.touch(context)
         context.is_computing = True
-        order = sorted(context.sequences, key=lambda one: (one.in_prompt, *self._urgency(one)))
+        order = in_order(context.sequences, self._turns)
         return Run(context, order, context.fill(batch, order, self._chunk(order, width)), width)
-
-    def _ready(self) -> list[Context]:
-        """Contexts that may be computed now, the most urgent first; among equals the one that has waited longest."""
-        active = [context for context in self._pool.contexts if context.sequences]
-        first = {context: min(context.sequences, key=self._urgency) for context in active}
-        active.sort(key=lambda context: self._urgency(first[context]))
-        leading = {context: first[context].generation for context in active}
-        most_urgent = min((one.priority for one in leading.values()), default=0)
-        departments = {one.department for one in leading.values()}
-        return [
-            context
-            for context, one in leading.items()
-            if not context.is_computing
-            and one.priority == most_urgent
-            and not self._turns.must_yield(one.department, departments)
-        ]
-
-    def _urgency(self, sequence: Sequence) -> tuple[int, float]:
-        return sequence.generation.priority, self._turns.served(sequence.generation.department)
 
     def _chunk(self, order: list[Sequence], width: int) -> int:
         """How many prompt tokens to compute at once: fewer if anybody else waits for the step to end."""
@@ -261,10 +244,11 @@ class Scheduler:
             # What the cache holds now is uncertain.
             context.bind(context.adapter)
             return
+        self._metrics.observe_step(sum(len(step.tokens) for step in run.steps))
         for step in run.steps:
             self._finish_step(context, step)
         for sequence in [one for one in context.sequences if one.is_unwanted]:
-            self._retire_sequence(context, sequence)
+            self._break_off(context, sequence)
 
     def _finish_step(self, context: Context, step: Step) -> None:
         sequence = step.sequence
@@ -279,15 +263,20 @@ class Scheduler:
             self._fail(context, sequence, error)
             return
         self._turns.charge(generation.department, output=1)
-        self._metrics.generation_tokens.inc()
+        self._metrics.observe_token(generation)
         if piece is not None:
             self._outbox.append((generation, piece))
             if piece.finish_reason is not None:
                 self._metrics.observe_finished(generation, piece)
                 self._retire_sequence(context, sequence)
 
+    def _break_off(self, context: Context, sequence: Sequence) -> None:
+        self._metrics.observe_broken_off(failed=False)
+        self._retire_sequence(context, sequence)
+
     def _fail(self, context: Context, sequence: Sequence, error: HostError) -> None:
         self._outbox.append((sequence.generation, Failed(error)))
+        self._metrics.observe_broken_off(failed=True)
         self._retire_sequence(context, sequence)
 
     def _retire_sequence(self, context: Context, sequence: Sequence) -> None:

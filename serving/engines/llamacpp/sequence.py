@@ -1,7 +1,5 @@
 """A running generation: what is computed, what is pending, and the text it has come to."""
 
-import time
-
 from .detokenise import Detokeniser
 from .generation import FinishReason, Generation, Piece
 from .logprobs import TokenLogprobs, logprobs_of
@@ -45,9 +43,7 @@ class Sequence:
         """Picks the next token; the piece of output that it completes, if any."""
         logits = self._sampler.logits(context, row)
         token = self._sampler.pick(logits)
-        if self.in_prompt:
-            self.in_prompt = False
-            self.generation.first_token = time.monotonic()
+        self.in_prompt = False
         self._produced += 1
         self.pending = [token]
         if self.generation.logprobs is not None:

@@ -51,9 +51,9 @@ class Slots:
         return any(not slot.busy for slot in self._slots)
 
     @property
-    def cached_tokens(self) -> int:
-        """Tokens in the caches of all slots."""
-        return sum(len(slot.tokens) for slot in self._slots)
+    def used_tokens(self) -> int:
+        """Tokens in the caches of slots that are taken; what others hold gives way to whoever needs the place."""
+        return sum(len(slot.tokens) for slot in self._slots if slot.busy)
 
     def place(self, salt: str, prompt: Sequence[int]) -> Place:
         """Takes the free slot in which a prompt has least left to compute; there must be one."""

@@ -60,9 +60,3 @@ async def test_what_is_reused_says_what_is_computed(complete: Callable[..., Any]
         computed = await complete("blue", STORY + end, 12, cache_salt=f"fresh {end}")
 
         assert reused == computed
-
-
-async def test_the_cache_in_use_is_measured(host: Any, complete: Callable[..., Any]) -> None:
-    await complete("base", STORY, 2)
-
-    assert 0 < host.metric("kv_cache_usage_perc") <= 1

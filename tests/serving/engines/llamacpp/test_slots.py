@@ -104,7 +104,18 @@ def test_cleared_slots_hold_nothing() -> None:
 
     slots.clear()
 
-    assert (slots.cached("s", [1, 2, 3]), slots.cached_tokens) == (0, 0)
+    assert slots.cached("s", [1, 2, 3]) == 0
+
+
+def test_only_taken_slots_are_in_use() -> None:
+    slots = Slots(2, reuse=True)
+    place = slots.place("s", [1, 2, 3])
+    place.slot.tokens = [1, 2]
+    used = slots.used_tokens
+
+    slots.release(place.slot)
+
+    assert (used, slots.used_tokens) == (2, 0)
 
 
 @pytest.mark.parametrize("seed", range(20))
