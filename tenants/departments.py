@@ -66,6 +66,20 @@ def department_limit(
 
 
 @transaction.atomic
+def department_quota(
+    *, department: Department, most_bytes: int | None, most_adapters: int | None, by: User | None
+) -> None:
+    """Say how many bytes of adapters, and how many adapters, a department may hold; None is without limit."""
+    before = {"bytes": department.quota_bytes, "adapters": department.quota_adapters}
+    department.quota_bytes, department.quota_adapters = most_bytes, most_adapters
+    department.save(update_fields=["quota_bytes", "quota_adapters"])
+    after = {"bytes": most_bytes, "adapters": most_adapters}
+    audit_record(
+        action="department.quota", target=department.slug, by=by, department=department, before=before, after=after
+    )
+
+
+@transaction.atomic
 def platform_limit(*, limits: dict[str, Any], by: User | None) -> Platform:
     """Change what all departments together may use. Gateways go by it within a second.
 

@@ -14,13 +14,16 @@ from polygraft.body_limit import BodyLimit  # noqa: E402
 from polygraft.conf import config  # noqa: E402
 from serving.gateway.app import gateway  # noqa: E402
 from serving.uploads.lifecycle import arriving_path  # noqa: E402
+from serving.uploads.room import RoomFirst  # noqa: E402
 from serving.uploads.stream import UploadStream  # noqa: E402
 
 console = UploadStream(
-    BodyLimit(
-        cast(Application, django_application),
-        max_upload=config().max_upload_bytes,
-        max_other=config().max_request_bytes,
+    RoomFirst(
+        BodyLimit(
+            cast(Application, django_application),
+            max_upload=config().max_upload_bytes,
+            max_other=config().max_request_bytes,
+        )
     ),
     path_of=arriving_path,
 )

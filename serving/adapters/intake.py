@@ -21,7 +21,9 @@ from serving.adapters.limits import MIB, Limits
 from serving.adapters.report import Report
 from serving.background import intake_request
 from serving.base_models import base_spec
-from serving.models import Adapter, AdapterVersion, BaseModel
+from serving.models import Adapter, AdapterVersion, BaseModel, Upload
+from serving.quotas import BytesExceeded, quota_claim
+from serving.uploads.lifecycle import upload_delete, upload_path
 from tenants.audit import audit_record
 from tenants.models import Department, User
 
@@ -36,24 +38,33 @@ def adapter_upload(
     files: Sequence[tuple[str, BinaryIO | Path]],
     by: User | None,
     notes: str = "",
+    uploads: Sequence[Upload] = (),
 ) -> AdapterVersion:
     """Take files in as the next version of an adapter, new or existing; validation follows in the background.
 
     Args:
         files: client name and content of each file; a path in the state folder for one that has arrived already.
+        uploads: complete ones, whose files are used too; they are forgotten with it.
 
     Raises:
         ValidationError: the name is malformed, the adapter exists on another base model, or the files cannot be kept.
+        BytesExceeded, AdaptersExceeded: the department's quotas have no room for it.
     """
     _check_name(department, name, base_model)
     try:
-        staged = stage_files(files)
+        staged = stage_files([*files, *((upload.file_name, upload_path(upload)) for upload in uploads)])
     except ValueError as error:
         raise ValidationError({"files": str(error)}) from error
     try:
         with transaction.atomic():
+            # First, since what they have announced counts until then.
+            for upload in uploads:
+                upload_delete(upload)
+            size = sum(file.stat().st_size for file in staged.iterdir())
+            is_new = not department.adapters.alive().filter(name=name).exists()
+            quota_claim(department, more_bytes=size, more_adapters=int(is_new))
             version = _next_version(department, name, base_model, by, notes)
-            version.size_bytes = sum(file.stat().st_size for file in staged.iterdir())
+            version.size_bytes = size
             version.save(update_fields=["size_bytes"])
             waiting = upload_folder(version.pk)
             # A folder of this number is left from an upload whose transaction failed, so nothing refers to it.
@@ -77,6 +88,11 @@ def version_take_in(version_id: int) -> None:
         if accepted:
             folder = Path(scratch) / "adapter"
             size = sum(file.stat().st_size for file in folder.iterdir())
+            refusal = _claim_growth(version, size)
+            if refusal is not None:
+                version_reject(version, report={**report, **refusal})
+                shutil.rmtree(upload, ignore_errors=True)
+                return
             # The same bytes of a deleted version may be let go of just now.
             while not version_stored(version, digest=_keep(version, folder), size_bytes=size, report=report):
                 pass
@@ -85,6 +101,23 @@ def version_take_in(version_id: int) -> None:
             version_reject(version, report=report)
     shutil.rmtree(upload, ignore_errors=True)
     log.info("adapter version is examined", version=str(version), accepted=accepted)
+
+
+def _claim_growth(version: AdapterVersion, size: int) -> dict[str, Any] | None:
+    """Claim what an archive unpacks to beyond its own size; the findings that refuse it if there is no room."""
+    try:
+        with transaction.atomic():
+            quota_claim(version.adapter.department, more_bytes=max(0, size - version.size_bytes))
+            AdapterVersion.objects.filter(pk=version.pk).update(size_bytes=size)
+    except BytesExceeded as error:
+        report = Report()
+        report.error(
+            "quota",
+            f"Unpacked, the adapter has {size} bytes, and the department's quota has no room for them.",
+            advice=error.messages[0],
+        )
+        return {"ok": False, "findings": report.as_json()["findings"]}
+    return None
 
 
 def _examine(version: AdapterVersion, upload: Path, scratch: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from serving.api.serializers import (
     UploadSerializer,
 )
 from serving.models import Adapter, BaseModel
-from serving.uploads.lifecycle import upload_delete, upload_path, uploads_complete
+from serving.uploads.lifecycle import uploads_complete
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView
 
@@ -53,15 +53,11 @@ class AdapterList(DepartmentView, generics.ListAPIView[Adapter]):
             department=self.department,
             name=wished["name"],
             base_model=base_model,
-            files=[
-                *((part.name, part.file) for parts in request.FILES.lists() for part in parts[1]),
-                *((upload.file_name, upload_path(upload)) for upload in uploads),
-            ],
+            files=[(part.name, part.file) for parts in request.FILES.lists() for part in parts[1]],
+            uploads=uploads,
             by=self.person,
             notes=wished["notes"],
         )
-        for upload in uploads:
-            upload_delete(upload)
         return Response(
             {"name": wished["name"], "version": version.number, "state": version.state},
             status=status.HTTP_202_ACCEPTED,

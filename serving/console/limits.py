@@ -14,6 +14,7 @@ from polygraft.answers import add_problems, ask, go_to, person
 from serving.console.callables import callables_of
 from serving.console.limit_rows import limit_groups
 from serving.console.limits_form import LimitsForm, WeightForm
+from serving.console.quotas import quota_meters
 from tenants.access import Right, department_for, require
 from tenants.departments import department_limit, platform_limit
 from tenants.keys import key_limit
@@ -32,6 +33,7 @@ def department_limits(request: HttpRequest, slug: str) -> HttpResponse:
         {
             "department": department,
             "tab": "limits",
+            "meters": quota_meters(department),
             "groups": limit_groups(levels_of(f"department:{department.pk}", "department", department.limits)),
             "keys": [(key, limit_groups(levels_of(f"key:{key.pk}", "API key", key.limits))) for key in keys],
         },

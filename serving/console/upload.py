@@ -12,6 +12,7 @@ from polygraft.answers import add_problems, person
 from polygraft.conf import config
 from serving.adapters.intake import adapter_upload
 from serving.console.forms import UploadForm
+from serving.console.quotas import quota_meters
 from serving.models import Adapter, AdapterVersion, BaseModel
 from tenants.access import Right, department_for
 from tenants.models import Department
@@ -36,6 +37,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
         "existing": existing,
         "bases": bases,
         "max_bytes": config().max_upload_bytes,
+        "meters": [meter for meter in quota_meters(department) if meter.percent is not None],
     }
     return render(request, "serving/upload.html", context, status=422 if form.errors else 200)
 

@@ -5,10 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 
 from polygraft.conf import config
 from serving.models import Upload
+from serving.quotas import quota_claim
 from tenants.models import Department, User
 
 # An upload that was broken off may be taken up again for so long after its last piece.
@@ -23,6 +25,7 @@ def upload_create(*, department: Department, file_name: str, size_bytes: int, by
 
     Raises:
         ValidationError: the size is over the limit, the name cannot be a file's, or too many uploads are open.
+        BytesExceeded: the department's quota has no room for it.
     """
     most = config().max_upload_bytes
     name = file_name.replace("\\", "/").rsplit("/", 1)[-1]
@@ -32,7 +35,9 @@ def upload_create(*, department: Department, file_name: str, size_bytes: int, by
         raise ValidationError({"filename": f"A file cannot be called {file_name[:100]!r}."})
     if Upload.objects.filter(department=department).count() >= MOST_OPEN:
         raise ValidationError(f"{department} has {MOST_OPEN} unfinished uploads. Finish or delete some first.")
-    upload = Upload.objects.create(department=department, file_name=name, size_bytes=size_bytes, created_by=by)
+    with transaction.atomic():
+        quota_claim(department, more_bytes=size_bytes)
+        upload = Upload.objects.create(department=department, file_name=name, size_bytes=size_bytes, created_by=by)
     path = upload_path(upload)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(exist_ok=False)
@@ -61,7 +66,7 @@ def upload_delete(upload: Upload) -> None:
     """Give an upload up, or forget one that has been used."""
     path = upload_path(upload)
     upload.delete()
-    path.unlink(missing_ok=True)
+    transaction.on_commit(lambda: path.unlink(missing_ok=True))
 
 
 def uploads_complete(department: Department, ids: Sequence[str]) -> list[Upload]:

@@ -11,28 +11,12 @@ from pathlib import Path
 
 import orjson
 
-from polygraft.asgi_types import Application, Message, Receive, Scope, Send
+from polygraft.asgi_types import Application, Receive, Scope, Send
 from serving.uploads.arriving_file import ArrivingFile, Busy
+from serving.uploads.question import ask
 
 UPLOAD = re.compile(r"/api/v1/departments/[^/]+/uploads/(?P<id>[0-9a-f-]{36})")
 _WRITTEN_AT_ONCE = 1024 * 1024
-
-
-class _Answer:
-    """What the view says to a request without a body."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    async def send(self, message: Message) -> None:
-        self.messages.append(message)
-
-    @property
-    def status(self) -> int:
-        return int(self.messages[0]["status"])
-
-    def header(self, name: bytes) -> bytes:
-        return next((value for key, value in self.messages[0]["headers"] if key.lower() == name), b"")
 
 
 class UploadStream:
@@ -48,12 +32,9 @@ class UploadStream:
         if match is None:
             await self.app(scope, receive, send)
             return
-        answer = await self._ask_the_view(scope)
+        answer = await ask(self.app, scope)
         if answer.status != 204:
-            # The piece has not been read, so the connection cannot be used again.
-            answer.messages[0]["headers"] = [*answer.messages[0]["headers"], (b"connection", b"close")]
-            for message in answer.messages:
-                await send(message)
+            await answer.refuse_by(send)
             return
         offset = int(answer.header(b"upload-offset"))
         room = int(answer.header(b"upload-length")) - offset
@@ -74,23 +55,6 @@ class UploadStream:
             ]
             await send(start)
             await send(end)
-
-    async def _ask_the_view(self, scope: Scope) -> _Answer:
-        headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")]
-        answer = _Answer()
-
-        told = False
-
-        async def nothing() -> Message:
-            nonlocal told
-            if told:
-                # Django listens for a disconnect beside its view, and stops listening when that has answered.
-                await asyncio.Event().wait()
-            told = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        await self.app({**scope, "headers": [*headers, (b"content-length", b"0")]}, nothing, answer.send)
-        return answer
 
 
 async def _take_in(path: Path, receive: Receive, offset: int, room: int) -> int | None:

@@ -63,6 +63,12 @@ class Department(models.Model):
         help_text="Its share of an engine that several departments want at once, in proportion to theirs.",
     )
     fallback = models.CharField(max_length=16, choices=Fallback, default=Fallback.ALWAYS)
+    quota_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Most bytes of adapters that it may hold; empty: without limit."
+    )
+    quota_adapters = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Most adapters that it may have; empty: without limit."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="tenants.Membership", related_name="departments")

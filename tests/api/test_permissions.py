@@ -63,6 +63,8 @@ ROWS = [
     Row("post", "departments/{support}/keys/{key}/rotate", DEVELOPERS, 201, {"grace_seconds": 60}),
     Row("get", "departments/{support}/adapters", EVERYONE),
     Row("post", "departments/{support}/adapters", DEVELOPERS, 202, {"name": "a", "base_model": "smollm2"}, True),
+    Row("get", "departments/{support}/quotas", EVERYONE),
+    Row("put", "departments/{support}/quotas", ADMINS, 200, {"bytes": 9, "adapters": None}),
     Row("get", "departments/{support}/uploads", DEVELOPERS),
     Row("post", "departments/{support}/uploads", DEVELOPERS, 201, headers=TUS | FILE_NAME | {"Upload-Length": "9"}),
     Row("head", "departments/{support}/uploads/{upload}", DEVELOPERS, headers=TUS),

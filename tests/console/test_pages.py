@@ -30,6 +30,7 @@ PAGES = [
     "/departments/support/usage/",
     "/departments/support/limits/",
     "/departments/support/limits/change/",
+    "/departments/support/quotas/",
     "/limits/",
     "/limits/change/",
     "/departments/support/adapters/upload/",

@@ -99,6 +99,8 @@ ROWS = [
     Row("department-weight", ADMINS, ["support"], {"weight": 300}),
     Row("key-limits-change", OWNERS, ["support", "key"]),
     Row("key-limits-change", OWNERS, ["support", "key"], {"requests_per_minute": 9}),
+    Row("department-quotas", ADMINS, ["support"]),
+    Row("department-quotas", ADMINS, ["support"], {"gigabytes": "1.5", "adapters": 4}),
     Row("platform-limits", READERS),
     Row("platform-limits-change", ADMINS),
     Row("platform-limits-change", ADMINS, body={"requests_per_minute": 9}),

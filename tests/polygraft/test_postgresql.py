@@ -18,7 +18,8 @@ SUITES = [
     "tests/serving/test_reconciler.py",
     "tests/serving/test_reconciler_room.py",
     "tests/serving/reconcilers_at_once.py",
-    "tests/serving/test_rollouts.py",
+    "tests/serving/uploads_at_once.py",
+    "tests/serving/rollouts",
     "tests/serving/adapters/test_intake.py",
 ]
 

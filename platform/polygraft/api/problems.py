@@ -10,6 +10,8 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from polygraft.refusal import Refusal
+
 
 class Conflict(APIException):
     """The request contradicts the state of the object."""
@@ -25,7 +27,11 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         `{"type", "title", "status", "detail", "code", "errors"?}`, where `errors` maps a field to its sentences; None
         for an error that is ours (a 500).
     """
-    if isinstance(error, ValidationError):
+    if isinstance(error, Refusal):
+        refused = APIException(" ".join(error.messages))
+        refused.status_code, refused.default_code = error.status, error.problem_code
+        error = refused
+    elif isinstance(error, ValidationError):
         # A model's own check, raised by a service.
         error = exceptions.ValidationError(
             error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}

@@ -137,9 +137,12 @@ def test_metadata_that_is_no_base64_is_refused(dan: APIClient) -> None:
         assert "Upload-Metadata" in answer.json()["errors"]
 
 
-def test_an_upload_that_is_given_up_is_gone(dan: APIClient, cast: Cast) -> None:
+def test_an_upload_that_is_given_up_is_gone(
+    dan: APIClient, cast: Cast, django_capture_on_commit_callbacks: Any
+) -> None:
     url = f"{URL}/{cast.upload.pk}"
-    assert dan.delete(url, headers=TUS).status_code == 204
+    with django_capture_on_commit_callbacks(execute=True):
+        assert dan.delete(url, headers=TUS).status_code == 204
     assert dan.head(url, headers=TUS).status_code == 404
     assert not upload_path(cast.upload).exists()
 
