@@ -31,6 +31,25 @@ def test_a_thread_that_was_pushed_aside_feels_the_crowd_for_a_while(clock: list[
     assert not crowd.is_felt
 
 
+def test_a_step_now_and_then_that_was_pushed_aside_is_no_crowd(clock: list[float]) -> None:
+    crowd = Crowding()
+
+    for at in range(40):
+        crowd.observe(0.010 if at % 8 else 0.020, 0.010)
+        assert at == 0 or not crowd.is_felt
+        clock[0] += 1
+
+
+def test_one_step_that_took_twenty_times_as_long_is_a_crowd(clock: list[float]) -> None:
+    crowd = Crowding()
+    for _ in range(20):
+        crowd.observe(0.010, 0.010)
+
+    crowd.observe(0.200, 0.010)
+
+    assert crowd.is_felt
+
+
 def test_a_lasting_crowd_is_tried_less_and_less_often(clock: list[float]) -> None:
     crowd = Crowding()
     pauses = []
@@ -60,9 +79,10 @@ def test_an_undisturbed_step_forgets_earlier_crowds(clock: list[float]) -> None:
     for _ in range(5):
         crowd.observe(0.010, 0.005)
         clock[0] += 10
-    crowd.observe(0.010, 0.010)
+    for _ in range(2):
+        crowd.observe(0.010, 0.010)
 
-    crowd.observe(0.010, 0.005)
-    clock[0] += 0.3
+    crowd.observe(0.030, 0.010)
+    clock[0] += 0.7
 
     assert not crowd.is_felt

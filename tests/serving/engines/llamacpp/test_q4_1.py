@@ -13,6 +13,7 @@ from serving.engines.llamacpp.batch import Batch
 from serving.engines.llamacpp.contexts import Context
 from serving.engines.llamacpp.generation import Adapter, Generation
 from serving.engines.llamacpp.model import Model
+from serving.engines.llamacpp.native import api
 from serving.engines.llamacpp.options import options_parse
 from serving.engines.llamacpp.q4_1 import kernel_compile, speed_up_q4_1
 from serving.engines.llamacpp.sampling import SamplingParams
@@ -25,6 +26,7 @@ import numpy as np
 from serving.engines.llamacpp.batch import Batch
 from serving.engines.llamacpp.contexts import Context
 from serving.engines.llamacpp.model import Model
+from serving.engines.llamacpp.native import api
 from serving.engines.llamacpp.native import api
 from serving.engines.llamacpp.options import options_parse
 shape = ("--ctx-size", "64", "--threads", "2", "--parallel", "3")
@@ -97,18 +99,19 @@ def test_it_is_not_used_where_llama_cpps_sums_are_others() -> None:
     assert bytes(kernels) == before
 
 
-@pytest.mark.parametrize(
-    ("option", "sizes"), [("--q4-1-pairs", [20, 1] if _IS_X86 else [21]), ("--no-q4-1-pairs", [21])]
-)
-def test_a_long_batch_is_of_whole_pairs(option: str, sizes: list[int]) -> None:
+@pytest.mark.parametrize(("option", "size"), [("--q4-1-pairs", 22 if _IS_X86 else 21), ("--no-q4-1-pairs", 21)])
+def test_a_step_of_an_odd_number_of_tokens_is_filled_up_and_leaves_nothing_behind(option: str, size: int) -> None:
     options = options_parse(["--model", str(demo_model_path()), "--ctx-size", "64", "--parallel", "1", option])
     model = Model(options)
     context, batch = Context(model, options), Batch(64)
     sequence = context.join(Generation(Adapter("base"), list(range(100, 121)), SamplingParams(0), 1, None))
-    taken = []
-    while sequence.pending:
-        context.fill(batch, [sequence], chunk=64)
-        taken.append(batch.size)
+
+    steps = context.fill(batch, [sequence], chunk=64)
+    context.compute(batch, threads=1, threads_batch=1)
+
+    assert (batch.size, len(steps[0].tokens), steps[0].row) == (size, 21, 20)
+    assert len(sequence.slot.tokens) == 21
+    assert api.llama_memory_seq_pos_max(api.llama_get_memory(context.pointer), 0) == 20
+    context.leave(sequence)
     context.close()
     model.close()
-    assert taken == sizes
