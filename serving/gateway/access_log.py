@@ -7,11 +7,19 @@ else that the gateway does for a small request.
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 import orjson
 
 from serving.gateway.call import Call
+
+_FRAME = frozenset({"event", "logger", "level", "timestamp"})
+# Fields that hundreds of requests have in common.
+_FIXED = (
+    *("department", "key_id", "user_id", "method", "path", "model", "engine", "engine_id", "fallback"),
+    *("status", "outcome", "streamed"),
+)
 
 
 class AccessLog:
@@ -29,46 +37,51 @@ class AccessLog:
             sys.stderr.flush()
 
 
-def _fields(call: Call) -> dict[str, object]:
-    grant, target, engine = call.grant, call.target, call.engine
-    return {
-        "request_id": call.id,
-        "trace_id": call.trace.trace_id if call.trace is not None else None,
-        "department": grant.department if grant is not None else None,
-        "key_id": grant.key_id if grant is not None else None,
-        "user_id": grant.user_id if grant is not None else None,
-        "method": call.scope["method"],
-        "path": call.path[:200],
-        "model": target.name if target is not None else None,
-        "engine": engine.kind if engine is not None else None,
-        "engine_id": engine.id if engine is not None else None,
-        "fallback": call.fallback or None,
-        "status": call.status,
-        "outcome": call.outcome,
-        "streamed": call.streamed,
-        "prompt_tokens": call.prompt_tokens,
-        "completion_tokens": call.completion_tokens,
-        "first_token_ms": None if call.first_token_ms is None else round(call.first_token_ms, 1),
-        "duration_ms": round(call.duration * 1000, 1),
-    }
-
-
 def _as_json(call: Call, now: datetime) -> str:
-    line = {
-        "event": "request",
-        "logger": __name__,
-        "level": "info",
-        "timestamp": now,
-        **_fields(call),
-    }
-    return orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE).decode()
+    grant, target, engine, trace = call.grant, call.target, call.engine, call.trace
+    fixed = _fixed_fields(
+        grant.department if grant is not None else None,
+        grant.key_id if grant is not None else None,
+        grant.user_id if grant is not None else None,
+        call.line.method,
+        call.path[:200],
+        target.name if target is not None else None,
+        engine.kind if engine is not None else None,
+        engine.id if engine is not None else None,
+        call.fallback or None,
+        call.status,
+        call.outcome,
+        call.streamed,
+    )
+    traced = "null" if trace is None else f'"{trace.trace_id}"'
+    return (
+        f'{{"event":"request","logger":"{__name__}","level":"info","timestamp":"{_stamp(now)}",'
+        f'"request_id":"{call.id}","trace_id":{traced},{fixed},'
+        f'"prompt_tokens":{call.prompt_tokens},"completion_tokens":{call.completion_tokens},'
+        f'"first_token_ms":{"null" if call.first_token_ms is None else round(call.first_token_ms, 1)},'
+        f'"duration_ms":{round(call.duration * 1000, 1)}}}\n'
+    )
+
+
+@lru_cache(maxsize=1)
+def _stamp(now: datetime) -> str:
+    return now.isoformat().replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=1024)
+def _fixed_fields(*values: object) -> str:
+    """The fixed fields, which are written once."""
+    return orjson.dumps(dict(zip(_FIXED, values, strict=True)))[1:-1].decode()
 
 
 def _as_text(call: Call, now: datetime) -> str:
-    fields = " ".join(
-        f"{name}={_quoted(value)}" for name, value in _fields(call).items() if value is not None and value is not False
-    )
-    return f"{now.astimezone():%H:%M:%S} [info] request {fields}\n"
+    fields = orjson.loads(_as_json(call, now))
+    words = [
+        f"{name}={_quoted(value)}"
+        for name, value in fields.items()
+        if name not in _FRAME and value is not None and value is not False
+    ]
+    return f"{now.astimezone():%H:%M:%S} [info] request {' '.join(words)}\n"
 
 
 def _quoted(value: object) -> str:

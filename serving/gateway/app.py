@@ -13,12 +13,14 @@ import structlog
 
 from polygraft.asgi_types import Receive, Scope, Send
 from serving.gateway import auth, document, feedback
-from serving.gateway.body import parse_wish, read_body
+from serving.gateway.asgi_line import AsgiLine
+from serving.gateway.body import parse_wish
 from serving.gateway.call import Call, ClientLeft
 from serving.gateway.conversation import conversation_key
-from serving.gateway.departure import Departure
+from serving.gateway.departure import Departure, Departures
 from serving.gateway.errors import GatewayError, InternalError, InvalidValue, MethodNotAllowed, UnknownEndpoint
 from serving.gateway.estimate import WITHOUT_COMPLETION
+from serving.gateway.line import Line
 from serving.gateway.parts import Parts
 from serving.gateway.reply import send_error, send_json
 from serving.gateway.translate.messages_models import anthropic_model, anthropic_models
@@ -39,17 +41,16 @@ class Endpoint(NamedTuple):
 
 
 async def _complete(parts: Parts, call: Call, grant: auth.Grant) -> None:
-    wish = parse_wish(await read_body(call, parts.max_request_bytes))
+    wish = parse_wish(await call.line.read_body(parts.max_request_bytes))
     parts.policy.apply(call.endpoint, wish.body)
     call.model, call.streamed = wish.model, wish.stream
     if wish.stream and call.endpoint in WITHOUT_COMPLETION:
         raise InvalidValue("'stream' is not possible here: this answer comes whole.", param="stream")
     target = call.target = await parts.catalogue.resolve(
-        grant, wish.model, lambda: conversation_key(call.scope["headers"], wish.body)
+        grant, wish.model, lambda: conversation_key(call.line.headers, wish.body)
     )
     await parts.limiter.reserve(call, target, wish)
-    with Departure(parts.departures, call.receive):
-        await parts.dispatch.answer(call, wish, target)
+    await parts.dispatch.answer(call, wish, target)
 
 
 async def _list_models(parts: Parts, call: Call, grant: auth.Grant) -> None:
@@ -72,8 +73,8 @@ async def _take_feedback(parts: Parts, call: Call, grant: auth.Grant) -> None:
 async def _show_document(call: Call) -> None:
     """Anybody may read how the endpoints are called."""
     call.endpoint = document.PATH
-    if call.scope["method"] != "GET":
-        raise MethodNotAllowed(call.scope["method"], document.PATH, "GET")
+    if call.line.method != "GET":
+        raise MethodNotAllowed(call.line.method, document.PATH, "GET")
     await send_json(call, 200, document.document())
     call.outcome = "finished"
 
@@ -93,7 +94,7 @@ def _find_endpoint(call: Call) -> Endpoint:
     if endpoint is None:
         raise UnknownEndpoint(f"There is no endpoint {path[:200]}. There are: {', '.join(ENDPOINTS)}.")
     call.endpoint = name
-    method = call.scope["method"]
+    method = call.line.method
     if method != endpoint.method:
         raise MethodNotAllowed(method, name, endpoint.method)
     return endpoint
@@ -140,24 +141,34 @@ async def _account(parts: Parts, call: Call) -> None:
 
 
 class Gateway:
-    """The ASGI application for http under /v1/ and for lifespan."""
+    """Answers requests under /v1/; also the ASGI application for these and for lifespan."""
 
     def __init__(self) -> None:
         self._parts: Parts | None = None
         self._starting = asyncio.Lock()
+        self._departures = Departures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            parts = self._parts or await self._start()
-            call = Call(scope, receive, send)
-            if parts.tracing.on:
-                parts.tracing.begin(call)
-            await _account(parts, call)
+            with Departure(self._departures, receive) as departure:
+                line = AsgiLine(scope, receive, send, departure)
+                try:
+                    await self.answer(line)
+                finally:
+                    line.close()
         else:
             raise ValueError(f"The gateway does not speak {scope['type']}.")
+
+    async def answer(self, line: Line) -> None:
+        """Answer one request. To cancel it is to say that its client has left."""
+        parts = self._parts or await self._start()
+        call = Call(line)
+        if parts.tracing.on:
+            parts.tracing.begin(call)
+        await _account(parts, call)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

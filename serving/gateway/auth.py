@@ -9,11 +9,11 @@ from typing import Protocol
 
 from django.utils import timezone
 
-from polygraft.asgi_types import Scope as ConnectionScope
 from polygraft.conf import config
 from serving.gateway.cache import ALONE_SECONDS, Cache
 from serving.gateway.database import in_database
 from serving.gateway.errors import AddressNotAllowed, InvalidKey, ScopeMissing
+from serving.gateway.line import Line
 from tenants.grants import TICKET_PREFIX, Grant, grant_resolve
 from tenants.key_format import is_well_formed
 from tenants.keys import Scope
@@ -33,7 +33,7 @@ class Caller(Protocol):
     """What authentication needs to know of a request, and the place for what it finds."""
 
     credential: bytes
-    scope: ConnectionScope
+    line: Line
     grant: Grant | None
 
 
@@ -65,7 +65,7 @@ class Authentication:
         # From here on the request is the department's, and its refusals are on the department's account.
         call.grant = grant
         if grant.networks:
-            _check_address(grant, call.scope.get("client"))
+            _check_address(grant, call.line.client)
         if grant.scopes and scope not in grant.scopes:
             raise ScopeMissing(
                 f"This API key may not be used for '{scope}'; its scopes are: {', '.join(sorted(grant.scopes))}."

@@ -1,12 +1,12 @@
-"""Reads the body of an inference request and turns it into what an engine is asked."""
+"""Understands the body of an inference request and turns it into what an engine is asked."""
 
 from typing import Any
 
 import orjson
 
-from serving.gateway.call import Call, ClientLeft
 from serving.gateway.conversation import beginning
-from serving.gateway.errors import BodyTooLarge, InvalidBody, InvalidValue
+from serving.gateway.errors import InvalidBody, InvalidValue
+from serving.gateway.estimate import longest_completion
 from serving.gateway.ways import Way
 
 _MAX_NAME_LENGTH = 200
@@ -17,7 +17,7 @@ _SURELY_SHALLOW, _DEEPER = 200, 12
 class Wish:
     """What the caller wants: the parsed body, and what the gateway needs to know of it."""
 
-    __slots__ = ("body", "model", "show_usage", "size", "stream")
+    __slots__ = ("_longest", "body", "model", "show_usage", "size", "stream")
 
     def __init__(self, body: dict[str, Any], size: int = 0) -> None:
         """Take the parsed body and how many bytes it had."""
@@ -26,6 +26,13 @@ class Wish:
         self.model = _model(body)
         self.stream = _stream(body)
         self.show_usage = _usage_asked(body)
+        self._longest: tuple[int | None] | None = None
+
+    def longest_completion(self, endpoint: str) -> int | None:
+        """How many tokens the answer may have at most by the request's own words; None: it does not say."""
+        if self._longest is None:
+            self._longest = (longest_completion(endpoint, self.body),)
+        return self._longest[0]
 
     @property
     def conversation(self) -> bytes:
@@ -48,33 +55,6 @@ class Wish:
         if self.stream and way.counts_on_request:
             body["stream_options"] = {"include_usage": True}
         return orjson.dumps(body)
-
-
-async def read_body(call: Call, limit: int) -> bytes:
-    """The whole body.
-
-    Raises:
-        BodyTooLarge: it is, or says it will be, larger than `limit` bytes.
-        ClientLeft: it never came to its end.
-    """
-    if call.content_length > limit:
-        raise _too_large(limit)
-    message = await call.receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    pieces = bytearray(body)
-    while True:
-        if message["type"] != "http.request":
-            raise ClientLeft
-        if len(pieces) > limit:
-            raise _too_large(limit)
-        if not message.get("more_body", False):
-            return bytes(pieces)
-        message = await call.receive()
-        pieces += message.get("body", b"")
 
 
 def parse_wish(body: bytes) -> Wish:
@@ -114,10 +94,6 @@ def _check_depth(parsed: dict[str, Any]) -> None:
         orjson.dumps(deeper)
     except TypeError:
         raise InvalidBody("The body is nested too deeply: lists and objects within each other.") from None
-
-
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request is larger than {limit} bytes, the limit of this platform.")
 
 
 def _model(body: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from polygraft.asgi_types import Receive, Scope, Send
 from serving.gateway.trace import Trace, read_trace
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from serving.gateway.catalogue import Target
     from serving.gateway.journal import Entry
     from serving.gateway.limits import Reservation
+    from serving.gateway.line import Line
     from serving.gateway.queue import Turn
     from serving.gateway.streams import Stream
     from serving.registry import EngineEntry
@@ -40,81 +40,45 @@ class Call:
     `trace` the trace that the request is part of, if any.
     """
 
-    __slots__ = (
-        "arrived_at",
-        "batch",
-        "cached_tokens",
-        "completion_tokens",
-        "content_length",
-        "credential",
-        "duration",
-        "endpoint",
-        "engine",
-        "entry",
-        "failed_before",
-        "fallback",
-        "first_token",
-        "grant",
-        "id",
-        "model",
-        "outcome",
-        "path",
-        "prompt_tokens",
-        "queue_seconds",
-        "rank",
-        "receive",
-        "request_id",
-        "reservation",
-        "response_started",
-        "scope",
-        "send",
-        "started",
-        "status",
-        "stream",
-        "streamed",
-        "target",
-        "trace",
-        "turn",
-    )
+    # What most calls leave as it is costs them nothing, being the class's.
+    grant: "Grant | None" = None
+    entry: "Entry | None" = None
+    reservation: "Reservation | None" = None
+    turn: "Turn | None" = None
+    target: "Target | None" = None
+    engine: "EngineEntry | None" = None
+    stream: "Stream | None" = None
+    trace: Trace | None = None
+    endpoint = model = fallback = ""
+    batch = streamed = failed_before = response_started = False
+    rank = status = prompt_tokens = cached_tokens = completion_tokens = 0
+    queue_seconds = duration = 0.0
+    outcome = "failed"
+    first_token: float | None = None
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.receive = receive
-        self.send = send
+    def __init__(self, line: "Line") -> None:
+        self.line = line
+        self.path = line.path
         self.arrived_at = time.time()
         self.started = time.perf_counter()
-        self.path: str = scope["path"]
-        self.endpoint = ""
-        self.credential = b""
-        self.content_length = 0
-        self.grant: Grant | None = None
-        self.entry: Entry | None = None
-        self.reservation: Reservation | None = None
-        self.turn: Turn | None = None
-        self.batch = False
-        self.rank = 0
-        self.queue_seconds = 0.0
-        self.model = ""
-        self.target: Target | None = None
-        self.engine: EngineEntry | None = None
-        self.fallback = ""
-        self.failed_before = False
-        self.streamed = False
-        self.stream: Stream | None = None
-        self.response_started = False
-        self.outcome = "failed"
-        self.status = 0
-        self.prompt_tokens = 0
-        self.cached_tokens = 0
-        self.completion_tokens = 0
-        self.first_token: float | None = None
-        self.duration = 0.0
+        headers = line.headers
+        bearer = headers.get(b"authorization", b"")
+        self.credential = bearer[7:].strip() if bearer[:7].lower() == b"bearer " else b""
+        if not self.credential:
+            self.credential = headers.get(b"x-api-key", b"").strip()
+        if b"x-polygraft-priority" in headers:
+            self.batch = headers[b"x-polygraft-priority"].strip().lower() == b"batch"
+        if b"traceparent" in headers:
+            self.trace = read_trace(headers[b"traceparent"], headers.get(b"tracestate", b""))
         # From the system it would cost ten times as much, and nobody is let in by it.
-        own_id = f"{random.getrandbits(96):024x}"
-        given = self._read_headers()
-        # The usage record's id is never the caller's alone: two requests with one id would be counted as one.
-        self.id = f"{given[:_CALLERS_SHARE_OF_THE_ID]}.{own_id}" if given else own_id
-        self.request_id = (given or own_id).encode()
+        self.id = f"{random.getrandbits(96):024x}"
+        given = headers.get(b"x-request-id")
+        if given is not None and _SANE_ID.fullmatch(given):
+            self.request_id = given
+            # The usage record's id is never the caller's alone: two requests with one id would be counted as one.
+            self.id = f"{given[:_CALLERS_SHARE_OF_THE_ID].decode()}.{self.id}"
+        else:
+            self.request_id = self.id.encode()
 
     def note_first_token(self) -> None:
         """The first content of a stream is here."""
@@ -127,34 +91,9 @@ class Call:
     @property
     def for_anthropic(self) -> bool:
         """Whether the client expects what Anthropic would answer."""
-        return self.path.startswith(_ANTHROPIC) or any(
-            name == b"anthropic-version" for name, _ in self.scope["headers"]
-        )
+        return self.path.startswith(_ANTHROPIC) or b"anthropic-version" in self.line.headers
 
     @property
     def first_token_ms(self) -> float | None:
         """Milliseconds from arrival to the first content of a stream."""
         return None if self.first_token is None else (self.first_token - self.started) * 1000
-
-    def _read_headers(self) -> str:
-        """Take what is wanted from the headers; returns the caller's request id, or ""."""
-        given = bearer = key = parent = state = b""
-        for name, value in self.scope["headers"]:
-            if name == b"authorization":
-                bearer = value[7:].strip() if value[:7].lower() == b"bearer " else b""
-            elif name == b"x-api-key":
-                key = value.strip()
-            elif name == b"x-polygraft-priority":
-                self.batch = value.strip().lower() == b"batch"
-            elif name == b"x-request-id":
-                given = value
-            elif name == b"traceparent":
-                parent = value
-            elif name == b"tracestate":
-                state = value
-            elif name == b"content-length" and value.isdigit():
-                # A number of more digits than this is over every limit, and slow to convert.
-                self.content_length = int(value[:18])
-        self.credential = bearer or key
-        self.trace: Trace | None = read_trace(parent, state) if parent else None
-        return given.decode() if _SANE_ID.fullmatch(given) else ""

@@ -8,6 +8,8 @@ import httptools
 
 from serving.gateway.silence import Silence
 
+# Takes a piece of a body; what it returns, if anything, ends when it can take more.
+Sink = Callable[[bytes], asyncio.Future[None] | None]
 # Reading from the engine pauses while this much waits for a slow client.
 HIGH_WATER = 64 * 1024
 _MAX_HEADER_BYTES = 64 * 1024
@@ -49,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_pieces",
         "_silence",
+        "_sink",
         "_size",
         "_touched",
         "_transport",
@@ -82,6 +85,7 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.content_type = b""
         self._pieces: list[bytes] = []
+        self._sink: Sink | None = None
         self._size = 0
         self._header_bytes = 0
         self._headers_done = False
@@ -118,19 +122,27 @@ class Connection(asyncio.Protocol):
             if self._complete:
                 return b""
             await self._wait()
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces = []
-        self._size = 0
-        if self._paused:
-            self._paused = False
-            self.last_byte = self._loop.time()
-            self._transport.resume_reading()
+        data = self._take()
+        self._resume()
         return data
+
+    async def pour(self, sink: Sink) -> None:
+        """Give a sink the rest of the body, each piece as it comes; to wake a task for each would cost more.
+
+        Raises:
+            BrokenOff, Silent, Stalled: as `read`; whatever the sink raises.
+        """
+        self._sink = sink
+        if self._pieces:
+            self._give(sink)
+        while not self._complete:
+            await self._wait()
 
     def end(self) -> bool:
         """End the exchange; returns whether the connection is fit for another one, and closes it otherwise."""
         self._silence.end(self)
         if self._complete and self._keep_alive and self._error is None and not self._transport.is_closing():
+            self._resume()
             return True
         self.close()
         return False
@@ -159,6 +171,35 @@ class Connection(asyncio.Protocol):
         # What arrived before the break is read first.
         if self._error is not None and not self._pieces and not self._complete:
             raise self._error
+
+    def _take(self) -> bytes:
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces = []
+        self._size = 0
+        return data
+
+    def _give(self, sink: Sink) -> None:
+        try:
+            full = sink(self._take())
+        except Exception as error:  # noqa: BLE001  # raised again to who waits for the body
+            # Whatever comes after it, the body has not reached its end.
+            self._sink, self._complete = None, False
+            self._fail(error)
+            return
+        if full is not None:
+            self._pause()
+            full.add_done_callback(lambda _: self._resume())
+
+    def _pause(self) -> None:
+        if not self._paused and not self._complete:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.last_byte = self._loop.time()
+            self._transport.resume_reading()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -200,9 +241,14 @@ class Connection(asyncio.Protocol):
             if not self._complete:
                 self._fail(BrokenOff(f"The engine's answer is not HTTP: {error}"))
                 return
-        if self._size > HIGH_WATER and not self._paused and not self._complete:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._sink is None:
+            if self._size > HIGH_WATER:
+                self._pause()
+        else:
+            if self._pieces:
+                self._give(self._sink)
+            if not self._complete:
+                return
         self._wake()
 
     # httptools' side

@@ -4,7 +4,7 @@ All requests of one conversation share their beginning: what the system says, an
 and the same text as a message, or as a part of one, are the same beginning.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -18,15 +18,14 @@ _BEFORE = ("system", "instructions")
 _USERS = ("safety_identifier", "user")
 
 
-def conversation_key(headers: Iterable[tuple[bytes, bytes]], body: dict[str, Any]) -> bytes | None:
+def conversation_key(headers: Mapping[bytes, bytes], body: dict[str, Any]) -> bytes | None:
     """What all requests of a conversation have in common, and those of others have not; None: nothing is known.
 
     The caller's own word for it goes before everything else. Who asks is a part of it: many conversations of different
     users begin alike.
     """
-    for name, value in headers:
-        if name == SESSION_HEADER and value:
-            return value
+    if named := headers.get(SESSION_HEADER):
+        return named
     start = beginning(body)
     return start + b"\0" + _user(body) if start else None
 

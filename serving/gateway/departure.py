@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Self
 
 from polygraft.asgi_types import Receive
-from serving.gateway.call import ClientLeft
 
 # Most small requests are answered before anybody looks, and never pay for a task that watches.
 _LOOK_SECONDS = 0.02
@@ -42,9 +41,9 @@ class Departures:
 
 
 class Departure:
-    """A block that ends with ClientLeft soon after the client has closed its connection.
+    """A block that ends soon after the client has closed its connection.
 
-    The body of the request must have been read to its end before.
+    It is looked out for from `begin` on, when the body of the request has been read to its end.
     """
 
     __slots__ = ("_departures", "_left", "_receive", "_task", "_watcher")
@@ -57,18 +56,20 @@ class Departure:
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
-        self._departures.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
         self._departures.remove(self)
         if self._watcher is not None:
             self._watcher.cancel()
         # Who else cancelled the task, such as a server that shuts down, is obeyed.
-        if self._left and kind is asyncio.CancelledError and self._task and self._task.uncancel() == 0:
-            raise ClientLeft from None
+        return self._left and kind is asyncio.CancelledError and self._task is not None and self._task.uncancel() == 0
+
+    def begin(self) -> None:
+        """Nothing more is to come from the client."""
+        self._departures.add(self)
 
     def watch(self) -> None:
         """Begin to listen for the client's leaving; what happened before is heard at once."""

@@ -26,7 +26,7 @@ from serving.gateway.errors import (
     NoEngine,
     ServiceError,
 )
-from serving.gateway.estimate import estimate_prompt, longest_completion
+from serving.gateway.estimate import estimate_prompt
 from serving.gateway.fairness import Fairness
 from serving.gateway.fleet import USUAL_TOKENS, Fleet
 from serving.gateway.metrics import WAITS, count_retry
@@ -238,7 +238,7 @@ class Dispatch:
 
 def _tokens(call: Call, wish: Wish, body: bytes) -> int:
     """What a request may cost an engine: a guess that only has to be fair between requests."""
-    longest = longest_completion(call.endpoint, wish.body)
+    longest = wish.longest_completion(call.endpoint)
     return estimate_prompt(len(body)) + (USUAL_TOKENS if longest is None else longest)
 
 

@@ -8,6 +8,7 @@ stays there. So this file decides nothing about requests that are malformed, hos
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import cache, lru_cache
 from http import HTTPStatus
@@ -16,10 +17,10 @@ from typing import Any, cast
 import httptools
 import structlog
 
-from polygraft.asgi_types import Message
-from polygraft.conf import config
 from polygraft.patience import PatientProtocol
-from serving.gateway.idle import IdleConnections
+from serving.gateway.errors import BodyTooLarge
+from serving.gateway.idle import Connections
+from serving.gateway.line import Line
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +33,9 @@ _BODY_SECONDS = 0.25
 _HIGH_WATER = 64 * 1024
 # A client that asks before it was answered is held back beyond this much.
 _MAX_EARLY_BYTES = 256 * 1024
-# What gunicorn grants an application to notice that its client has left.
-_GRACE_SECONDS = 3.0
 # How long what was sent may wait for a client that does not read, once nothing more will come.
 _LINGER_SECONDS = 30.0
+_LEFT = "The client has left."
 _OVERDUE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -47,35 +47,41 @@ def suits(worker: Any) -> bool:
 
 
 class Door(asyncio.Protocol):
-    """One connection of a caller."""
+    """One connection of a caller, and the `Line` of the request that it is in the middle of."""
 
-    def __init__(self, worker: Any, idle: IdleConnections) -> None:
+    method = "POST"
+
+    def __init__(self, worker: Any, connections: Connections, answer: Callable[[Line], Awaitable[None]]) -> None:
+        """Take what answers requests: it is cancelled when the client leaves."""
         self._loop: asyncio.AbstractEventLoop = worker.loop
         self._worker = worker
-        self._idle = idle
+        self._connections = connections
+        self._answer = answer
         self._transport: asyncio.Transport
         self._parser = httptools.HttpRequestParser(self)
+        # One task answers all requests of the connection, since each new one costs as much as parsing a head.
         self._task: asyncio.Task[None] | None = None
+        self._asked: asyncio.Future[None] | None = None
+        self._busy = False
         self._slow: asyncio.TimerHandle | None = None
         # Every byte of the request that is arriving, for as long as it may still be handed over.
         self._received: list[bytes] = []
-        self._missing = 0
         self._early = b""
         self._gone = False
-        self._departure: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._keep_alive = True
+        self.waits_since: float | None = None
         self._begin()
 
     def _begin(self) -> None:
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._path = b""
+        self.headers: dict[bytes, bytes] = {}
+        self._header_count = 0
+        self._url = b""
         self._body = b""
+        self._missing = 0
         self._rare = False
         self._complete = False
-        self._taken = False
         self._head: bytes | None = None
-        self._chunked = False
         self._answered = False
 
     # asyncio's side
@@ -84,24 +90,16 @@ class Door(asyncio.Protocol):
         """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)
         self._worker.nr_conns += 1
-        self._server = _address(transport.get_extra_info("sockname"))
-        self._client = _address(transport.get_extra_info("peername"))
+        self._connections.add(self)
         self._transport.set_write_buffer_limits(high=_HIGH_WATER)
-        # Later ones may be longer in coming.
-        self._first = self._loop.call_later(config().request_head_timeout, self._give_up_first)
+        self.waits_since = self._loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application, and see that it ends."""
+        """End what is being done for the client."""
         self._gone = True
-        self._worker.nr_conns -= 1
-        self._idle.remove(self)
-        self._first.cancel()
-        self._stop_waiting_for_body()
-        for waiter in (self._departure, self._writable):
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+        self._part()
         if self._task is not None:
-            self._loop.call_later(_GRACE_SECONDS, self._task.cancel)
+            self._task.cancel()
 
     def pause_writing(self) -> None:
         """The client does not read."""
@@ -115,7 +113,7 @@ class Door(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Gather a request."""
-        if self._task is not None:
+        if self._busy:
             self._early += data
             if len(self._early) > _MAX_EARLY_BYTES:
                 self._transport.pause_reading()
@@ -126,8 +124,7 @@ class Door(asyncio.Protocol):
                 self._stop_waiting_for_body()
                 self._finish(b"".join(self._received))
         else:
-            self._idle.remove(self)
-            self._first.cancel()
+            self.waits_since = None
             self._take_in(data)
 
     # A request
@@ -147,17 +144,16 @@ class Door(asyncio.Protocol):
 
     def _understands(self, head: bytes) -> bool:
         """Whether a head is plain; if so the parser is done with it, and the body's length is what is missing."""
-        self._missing = 0
         try:
             self._parser.feed_data(head)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return False
-        names = {name for name, _ in self._headers}
+        headers = self.headers
         return (
             not self._rare
-            and len(names) == len(self._headers) <= _MAX_HEADERS
-            and b"host" in names
-            and names.isdisjoint(_RARE_HEADERS)
+            and len(headers) == self._header_count <= _MAX_HEADERS
+            and b"host" in headers
+            and headers.keys().isdisjoint(_RARE_HEADERS)
             and self._missing <= _MAX_BODY_BYTES
             and self._parser.get_http_version() == "1.1"
         )
@@ -169,39 +165,34 @@ class Door(asyncio.Protocol):
         self._early = data[end:]
         if not self._complete:
             self._parser.feed_data(data[self._head_end : end])
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": self._path.decode("ascii"),
-            "raw_path": self._path,
-            "query_string": b"",
-            "root_path": "",
-            "headers": self._headers,
-            "server": self._server,
-            "client": self._client,
-        }
-        self._task = self._loop.create_task(self._answer(scope))
+        self.path = self._url.decode("ascii")
+        self._busy = True
+        if self._task is None:
+            self._task = self._loop.create_task(self._serve())
+        elif self._asked is not None:
+            self._asked.set_result(None)
 
-    async def _answer(self, scope: dict[str, Any]) -> None:
-        try:
-            await self._worker.asgi(scope, self._receive, self._send)
-        except Exception:
-            if not self._gone:
-                log.exception("application.failed")
-            self._keep_alive = False
-        finally:
-            self._task = None
+    async def _serve(self) -> None:
+        """Answer one request after the other, for as long as they come on this connection and on this way."""
+        while True:
+            try:
+                await self._answer(self)
+            except Exception:
+                if not self._gone:
+                    log.exception("application.failed")
+                self._keep_alive = False
             if not self._answered:
                 self._keep_alive = False
+            self._busy = False
+            if self._gone:
+                return
             self._next()
+            if not self._busy:
+                self._asked = self._loop.create_future()
+                await self._asked
 
     def _next(self) -> None:
         """Wait for the next request, or see to it at once when it is here already."""
-        if self._gone:
-            return
         worker = self._worker
         worker.nr += 1
         if worker.nr >= worker.max_requests:
@@ -210,23 +201,35 @@ class Door(asyncio.Protocol):
             self.close()
             return
         self._begin()
+        self._asked = None
         if self._early:
             early, self._early = self._early, b""
             self._transport.resume_reading()
             self._take_in(early)
         else:
-            self._idle.add(self)
+            self.waits_since = self._loop.time()
 
     def close(self) -> None:
         """Close once everything is sent."""
-        self._idle.remove(self)
+        self.waits_since = None
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
-    def _give_up_first(self) -> None:
+    @property
+    def is_new(self) -> bool:
+        """See `idle.Connection`."""
+        return self._task is None
+
+    def refuse(self) -> None:
+        """Close a connection on which nothing has come."""
         self._transport.write(_OVERDUE)
         self.close()
+
+    def cut_off(self) -> None:
+        """Close at once if the client has not read what was sent."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
 
     def _give_up_waiting(self) -> None:
         self._hand_over(b"".join(self._received))
@@ -236,68 +239,83 @@ class Door(asyncio.Protocol):
             self._slow.cancel()
             self._slow = None
 
+    def _part(self) -> None:
+        """This connection is nobody's any more, or another protocol's."""
+        self._worker.nr_conns -= 1
+        self._connections.remove(self)
+        self._stop_waiting_for_body()
+        self.resume_writing()
+
     def _hand_over(self, data: bytes) -> None:
         """From here on the connection is gunicorn's, with everything that has come of the request."""
-        self._idle.remove(self)
-        self._stop_waiting_for_body()
-        self._worker.nr_conns -= 1
+        self._part()
+        if self._task is not None:
+            self._task.cancel()
         successor = PatientProtocol(self._worker)
         self._transport.set_protocol(successor)
         successor.connection_made(self._transport)
         if data:
             successor.data_received(data)
 
-    # The application's side
+    # The line
 
-    async def _receive(self) -> Message:
-        if not self._taken:
-            self._taken = True
-            return {"type": "http.request", "body": self._body, "more_body": False}
-        if not self._gone and not self._answered:
-            self._departure = self._loop.create_future()
-            await self._departure
-        return {"type": "http.disconnect"}
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """See `Line.client`."""
+        name = self._transport.get_extra_info("peername")
+        # Sockets in the file system have none.
+        return (name[0], name[1]) if isinstance(name, tuple) else None
 
-    async def _send(self, message: Message) -> None:
+    async def read_body(self, limit: int) -> bytes:
+        """See `Line.read_body`."""
+        if len(self._body) > limit:
+            raise BodyTooLarge(limit)
+        return self._body
+
+    async def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """See `Line.answer`."""
         if self._gone:
-            raise ConnectionResetError("The client has left.")
-        if message["type"] == "http.response.start":
-            self._head = self._response_head(message["status"], message["headers"])
-            return
-        body, more = message.get("body", b""), message.get("more_body", False)
-        if self._chunked and body:
-            body = b"%x\r\n%b\r\n" % (len(body), body)
-        if self._chunked and not more:
-            body += b"0\r\n\r\n"
-        if self._head is not None:
-            body, self._head = self._head + body, None
-        if body:
-            self._transport.write(body)
-        if not more:
-            self._answered = True
-        elif self._writable is not None:
-            await self._writable
+            raise ConnectionResetError(_LEFT)
+        self._transport.write(
+            b"%b%bcontent-length: %d\r\n%b%b" % (_status_line(status), lines, len(body), self._last_lines(), body)
+        )
+        self._answered = True
 
-    def _response_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-        lines = [_status_line(status)]
-        self._chunked = True
-        for name, value in headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                self._chunked = False
-        if self._chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        if not (self._keep_alive and self._worker.alive):
-            self._keep_alive = False
-            lines.append(b"connection: close\r\n")
-        lines.append(_last_line(int(time.time())))
-        return b"".join(lines)
+    def begin(self, status: int, lines: bytes) -> None:
+        """See `Line.begin`."""
+        self._head = b"%b%btransfer-encoding: chunked\r\n%b" % (_status_line(status), lines, self._last_lines())
+
+    def write(self, block: bytes) -> asyncio.Future[None] | None:
+        """See `Line.write`."""
+        if self._gone:
+            raise ConnectionResetError(_LEFT)
+        if self._head is None:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(block), block))
+        else:
+            self._transport.write(b"%b%x\r\n%b\r\n" % (self._head, len(block), block))
+            self._head = None
+        return self._writable
+
+    async def end(self, block: bytes = b"") -> None:
+        """See `Line.end`."""
+        if self._gone:
+            raise ConnectionResetError(_LEFT)
+        head, self._head = self._head or b"", None
+        last = b"%x\r\n%b\r\n" % (len(block), block) if block else b""
+        self._transport.write(b"%b%b0\r\n\r\n" % (head, last))
+        self._answered = True
+
+    def _last_lines(self) -> bytes:
+        if self._keep_alive and self._worker.alive:
+            return _date_line(int(time.time()))
+        self._keep_alive = False
+        return b"connection: close\r\n" + _date_line(int(time.time()))
 
     # httptools' side
 
     def on_url(self, url: bytes) -> None:
         """Note the path."""
-        self._path += url
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header."""
@@ -306,12 +324,13 @@ class Door(asyncio.Protocol):
             self._missing = int(value[:18])
         elif b"_" in name:
             self._rare = True
-        self._headers.append((name, value))
+        self.headers[name] = value
+        self._header_count += 1
 
     def on_headers_complete(self) -> None:
         """Look at the path, which is whole now, and at what the client wants of its connection."""
         self._keep_alive = self._parser.should_keep_alive()
-        if b"?" in self._path or b"%" in self._path or not self._path.isascii():
+        if b"?" in self._url or b"%" in self._url or not self._url.isascii():
             self._rare = True
 
     def on_body(self, piece: bytes) -> None:
@@ -323,16 +342,11 @@ class Door(asyncio.Protocol):
         self._complete = True
 
 
-def _address(name: Any) -> tuple[str, int] | None:
-    """ASGI's form of a socket's name; sockets in the file system have none."""
-    return (name[0], name[1]) if isinstance(name, tuple) else None
-
-
 @cache
 def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
 
 
 @lru_cache(maxsize=1)
-def _last_line(second: int) -> bytes:
+def _date_line(second: int) -> bytes:
     return f"date: {formatdate(second, usegmt=True)}\r\n\r\n".encode()

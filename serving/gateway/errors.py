@@ -56,9 +56,9 @@ class GatewayError(Exception):
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         return orjson.dumps({"error": error})
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that come with it."""
-        return [] if self.retry_after is None else [(b"retry-after", str(self.retry_after).encode())]
+    def lines(self) -> bytes:
+        """The lines of the head that come with it."""
+        return b"" if self.retry_after is None else b"retry-after: %d\r\n" % self.retry_after
 
 
 class RequestError(GatewayError):
@@ -106,8 +106,8 @@ class InvalidKey(RequestError):
     status, code = 401, "invalid_api_key"
     summary = "The API key is missing, unknown, expired or revoked."
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        return [(b"www-authenticate", b"Bearer")]
+    def lines(self) -> bytes:
+        return b"www-authenticate: Bearer\r\n"
 
 
 class AddressNotAllowed(RequestError):
@@ -165,8 +165,8 @@ class MethodNotAllowed(RequestError):
         super().__init__(f"{path} takes {allowed}, not {method}.")
         self.allowed = allowed
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        return [(b"allow", self.allowed.encode())]
+    def lines(self) -> bytes:
+        return b"allow: %b\r\n" % self.allowed.encode()
 
 
 class BodyTooLarge(RequestError):
@@ -175,24 +175,27 @@ class BodyTooLarge(RequestError):
     status, code = 413, "request_too_large"
     summary = "The body is larger than POLYGRAFT_MAX_REQUEST_BYTES."
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        return [(b"connection", b"close")]
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request is larger than {limit} bytes, the limit of this platform.")
+
+    def lines(self) -> bytes:
+        return b"connection: close\r\n"
 
 
 class RateLimited(RequestError):
     """A limit of requests or tokens per minute, or of requests at once, does not allow it now.
 
-    `seconds` says when it may; None: never, as it is. `told` are headers about the limit.
+    `seconds` says when it may; None: never, as it is. `told` are lines of the head about the limit.
     """
 
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
     summary = "A limit does not allow it now; the message says which, of which level, and when to ask again."
 
-    def __init__(self, message: str, *, seconds: int | None, told: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, message: str, *, seconds: int | None, told: bytes) -> None:
         super().__init__(message)
-        self._told = told if seconds is None else [(b"retry-after", b"%d" % max(seconds, 1)), *told]
+        self._told = told if seconds is None else b"retry-after: %d\r\n%b" % (max(seconds, 1), told)
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def lines(self) -> bytes:
         return self._told
 
 

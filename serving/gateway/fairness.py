@@ -8,7 +8,7 @@ import redis.asyncio
 from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.errors import EngineOverloaded, QueueFull
-from serving.gateway.estimate import estimate_prompt, longest_completion
+from serving.gateway.estimate import estimate_prompt
 from serving.gateway.fleet import Fleet
 from serving.gateway.metrics import QUEUE_SECONDS
 from serving.gateway.queue import BATCH_RANK, Turn
@@ -65,7 +65,7 @@ class Fairness:
         if wish.body.get("service_tier") == _FLEX:
             call.batch = True
         department = pool.queue.department(grant.department_id, grant.weight)
-        longest = longest_completion(call.endpoint, wish.body)
+        longest = wish.longest_completion(call.endpoint)
         completion = department.usual if longest is None else min(longest, department.usual)
         cost = estimate_prompt(wish.size) + _COMPLETION_COSTS * completion
         turn = call.turn = Turn(pool, department, cost=cost, batch=call.batch)

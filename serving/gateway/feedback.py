@@ -8,7 +8,7 @@ import orjson
 
 from serving.feedback import feedback_give
 from serving.gateway.auth import Grant
-from serving.gateway.body import parse_object, read_body
+from serving.gateway.body import parse_object
 from serving.gateway.call import Call
 from serving.gateway.database import in_database
 from serving.gateway.errors import InvalidValue, RequestNotFound
@@ -39,7 +39,7 @@ class FeedbackDesk:
             RequestNotFound: it is for no request of this department, as far as is known.
             DatabaseAway: it cannot be kept now.
         """
-        body = parse_object(await read_body(call, MAX_BODY_BYTES))
+        body = parse_object(await call.line.read_body(MAX_BODY_BYTES))
         request_id, rating, comment = _request_id(body), _rating(body), _comment(body)
 
         def give() -> bool:

@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from polygraft.patience import PatientProtocol
 from serving.gateway.door import Door, suits
-from serving.gateway.idle import IdleConnections
+from serving.gateway.idle import Connections
 
 # Until a worker notices that it should end, until its listeners are closed, and until usage records are safe.
 _SETTLING_SECONDS = 3
@@ -28,11 +28,14 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Open the door, and spare the collector what start-up has made: it would halt every stream for 50 ms."""
+    # Only now is Django set up.
+    from serving.gateway.app import gateway
+
     # The worker finds its protocol under this name, and has no setting for it.
     gasgi.ASGIProtocol = PatientProtocol
     if suits(worker):
-        idle = IdleConnections(worker)
-        gasgi.ASGIProtocol = lambda worker: Door(worker, idle)
+        connections = Connections(worker)
+        gasgi.ASGIProtocol = lambda worker: Door(worker, connections, gateway.answer)
     _beat(worker)
     gc.collect()
     gc.freeze()

@@ -11,31 +11,26 @@ from serving.gateway.errors import QuotaExhausted, RateLimited
 from serving.gateway.lease import Lease, Unit
 
 PLATFORM = "platform"
-_Headers = list[tuple[bytes, bytes]]
-_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
-_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 
 
-def headers(requests: Sequence[Lease], tokens: Sequence[Lease]) -> _Headers:
+def lines(requests: Sequence[Lease], tokens: Sequence[Lease]) -> bytes:
     """OpenAI's `x-ratelimit-*` headers: the limit of requests and the one of tokens of which the least is left."""
-    told: _Headers = []
+    told = b""
     if requests:
-        lease = requests[0] if len(requests) == 1 else min(requests, key=_left)
-        told += _about(lease, _REQUESTS)
+        told = _about(requests[0] if len(requests) == 1 else min(requests, key=_left), "requests")
     if tokens:
-        lease = tokens[0] if len(tokens) == 1 else min(tokens, key=_left)
-        told += _about(lease, _TOKENS)
+        told += _about(tokens[0] if len(tokens) == 1 else min(tokens, key=_left), "tokens")
     return told
 
 
-def _about(lease: Lease, names: tuple[bytes, bytes, bytes]) -> _Headers:
-    limit, remaining, reset = names
+def _about(lease: Lease, unit: str) -> bytes:
     left = int(lease.free + lease.left)
-    return [
-        (limit, _digits(lease.limit)),
-        (remaining, b"%d" % left if left > 0 else b"0"),
-        (reset, _reset(lease) if lease.counter.period else _window(lease.counter.span)),
-    ]
+    if left < 0:
+        left = 0
+    counter = lease.counter
+    # If nothing more is asked, a window is whole again after its length.
+    seconds = max(lease.period_ends - time.time(), 0.0) if counter.period else counter.span
+    return _template(unit, lease.limit, math.ceil(seconds)) % left
 
 
 def refusal(lease: Lease, now: float) -> RateLimited:
@@ -70,7 +65,7 @@ def _error(lease: Lease, message: str, seconds: float | None) -> RateLimited:
     return kind(
         message,
         seconds=None if seconds is None else math.ceil(seconds),
-        told=headers(
+        told=lines(
             [lease for lease in own if lease.counter.unit == Unit.REQUESTS],
             [lease for lease in own if lease.counter.unit == Unit.TOKENS],
         ),
@@ -94,19 +89,14 @@ def _left(lease: Lease) -> float:
     return lease.free + lease.left
 
 
-def _reset(lease: Lease) -> bytes:
-    return _duration(max(lease.period_ends - time.time(), 0.0))
-
-
-@lru_cache(maxsize=1024)
-def _digits(limit: float) -> bytes:
-    return b"%d" % limit
-
-
-@lru_cache(maxsize=16)
-def _window(span: float) -> bytes:
-    """How long until the limit is whole again if nothing more is asked."""
-    return _duration(span)
+@lru_cache(maxsize=4096)
+def _template(unit: str, limit: float, seconds: int) -> bytes:
+    """All there is to say about a limit, but for the number that is left of it."""
+    return (
+        f"x-ratelimit-limit-{unit}: {limit:.0f}\r\n"
+        f"x-ratelimit-remaining-{unit}: %d\r\n"
+        f"x-ratelimit-reset-{unit}: {_duration(seconds).decode()}\r\n"
+    ).encode()
 
 
 def _duration(seconds: float) -> bytes:

@@ -11,7 +11,7 @@ from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
 from serving.gateway.errors import RateLimited
-from serving.gateway.estimate import estimate_prompt, longest_completion
+from serving.gateway.estimate import estimate_prompt
 from serving.gateway.lease import Counter, Lease, Unit
 from serving.gateway.leases import Leases
 from serving.gateway.metrics import count_limit_refusal
@@ -52,7 +52,7 @@ class Checks:
 class Reservation:
     """What a request was admitted with: its checks, and an amount for each unit."""
 
-    __slots__ = ("amounts", "checks", "headers", "prices", "prompt_tokens")
+    __slots__ = ("amounts", "checks", "prices", "prompt_tokens")
 
     def __init__(
         self, checks: Checks, amounts: tuple[float, float, float, float], prompt_tokens: int, prices: Prices
@@ -61,7 +61,10 @@ class Reservation:
         self.amounts = amounts
         self.prompt_tokens = prompt_tokens
         self.prices = prices
-        self.headers = limit_words.headers(checks.requests, checks.tokens)
+
+    def lines(self) -> bytes:
+        """What an answer's head says of the limits."""
+        return limit_words.lines(self.checks.requests, self.checks.tokens)
 
 
 class Limiter:
@@ -99,7 +102,7 @@ class Limiter:
         prompt = estimate_prompt(wish.size)
         tokens = money = 0.0
         if checks.has_tokens or checks.has_money:
-            completion = longest_completion(call.endpoint, wish.body)
+            completion = wish.longest_completion(call.endpoint)
             given = completion is not None
             if completion is None:
                 completion = self._completion_tokens
@@ -189,13 +192,13 @@ class Limiter:
                 return False
         for lease, unit in checks.leases:
             amount = amounts[unit]
-            lease.left -= amount
+            left = lease.left = lease.left - amount
             lease.demand += amount
             if unit:
                 lease.in_flight += amount
             else:
                 lease.used += amount
-            if lease.left < lease.low or now >= lease.renew_at:
+            if left < lease.low or now >= lease.renew_at:
                 self._leases.renew_soon(lease)
         return True
 

@@ -1,5 +1,6 @@
 """What Prometheus is told: requests, tokens, durations and the state of metering."""
 
+from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -73,17 +74,21 @@ def observe(calls: Iterable[Call]) -> None:
     requests: Counts[tuple[str, str, str, str, int]] = Counts()
     tokens: Counts[tuple[str, str, str]] = Counts()
     fallbacks: Counts[str] = Counts()
+    durations: dict[tuple[str, str], list[float]] = {}
+    firsts: dict[tuple[str, str], list[float]] = {}
+    pauses: dict[tuple[str, str], list[float]] = {}
     for call in calls:
         department = call.grant.department if call.grant is not None else ""
         model = call.target.name if call.target is not None else ""
         engine = call.engine.kind if call.engine is not None else ""
+        where = (department, engine)
         requests[department, model, engine, call.outcome, call.status] += 1
-        _duration(department, engine)(call.duration)
+        durations.setdefault(where, []).append(call.duration)
         if call.first_token is not None:
-            _first_token(department, engine)(call.first_token - call.started)
+            firsts.setdefault(where, []).append(call.first_token - call.started)
             if call.completion_tokens > 1:
                 seconds = call.started + call.duration - call.first_token
-                _per_token(department, engine)(seconds / (call.completion_tokens - 1))
+                pauses.setdefault(where, []).append(seconds / (call.completion_tokens - 1))
         if call.fallback:
             fallbacks[call.fallback] += 1
         if call.prompt_tokens:
@@ -96,6 +101,17 @@ def observe(calls: Iterable[Call]) -> None:
         _tokens(*kind)(count)
     for reason, count in fallbacks.items():
         FALLBACKS.labels(reason).inc(count)
+    for histogram, found in ((DURATION, durations), (FIRST_TOKEN, firsts), (PER_TOKEN, pauses)):
+        for where, amounts in found.items():
+            _observe_all(_child(histogram, where), amounts)
+
+
+def _observe_all(histogram: Histogram, amounts: list[float]) -> None:
+    """What `Histogram.observe` does for each, with one note per bucket: every note asks the kernel who we are."""
+    bounds = histogram._upper_bounds
+    histogram._sum.inc(sum(amounts))
+    for bucket, count in Counts([bisect_left(bounds, amount) for amount in amounts]).items():
+        histogram._buckets[bucket].inc(count)
 
 
 def count_retry(reason: str) -> None:
@@ -122,15 +138,5 @@ def _tokens(department: str, model: str, kind: str) -> Callable[[float], None]:
 
 
 @cache
-def _duration(department: str, engine: str) -> Callable[[float], None]:
-    return DURATION.labels(department, engine).observe
-
-
-@cache
-def _first_token(department: str, engine: str) -> Callable[[float], None]:
-    return FIRST_TOKEN.labels(department, engine).observe
-
-
-@cache
-def _per_token(department: str, engine: str) -> Callable[[float], None]:
-    return PER_TOKEN.labels(department, engine).observe
+def _child(histogram: Histogram, where: tuple[str, str]) -> Histogram:
+    return histogram.labels(*where)

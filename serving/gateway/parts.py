@@ -15,7 +15,6 @@ from serving.gateway.accounts import Accounts
 from serving.gateway.auth import Authentication
 from serving.gateway.breaker import Breakers, generates
 from serving.gateway.catalogue import Catalogue
-from serving.gateway.departure import Departures
 from serving.gateway.dispatch import Dispatch
 from serving.gateway.fairness import Fairness
 from serving.gateway.feedback import FeedbackDesk
@@ -43,7 +42,6 @@ class Parts:
         self.policy = Policy(max_output_tokens=conf.max_output_tokens, media_hosts=conf.media_hosts)
         self.authentication = Authentication()
         self.catalogue = Catalogue()
-        self.departures = Departures()
         self.feedback = FeedbackDesk()
         self._redis = _redis_client()
         self._pool = Pool(connect_timeout=conf.upstream_connect_timeout, idle_timeout=conf.upstream_idle_timeout)

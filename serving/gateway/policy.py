@@ -90,7 +90,6 @@ class Policy:
             "chat_template_kwargs": _check_template_switches,
             "prompt": _check_prompts,
         }
-        self._special = DROPPED | self._checks.keys()
 
     def apply(self, endpoint: str, body: dict[str, Any]) -> None:
         """Bring a body in line with the table, in place; the fields that are replaced are left to who replaces them.
@@ -99,12 +98,13 @@ class Policy:
             InvalidValue: a field is refused or over its cap.
         """
         checks = self._checks
-        for field in self._special & body.keys():
+        for field, value in list(body.items()):
             check = checks.get(field)
-            if check is None:
+            if check is not None:
+                if value is not None:
+                    check(field, value)
+            elif field in DROPPED:
                 del body[field]
-            elif (value := body[field]) is not None:
-                check(field, value)
         if self._most_tokens is not None:
             self._limit_silent(endpoint, body)
         if (apply := _OWN.get(endpoint)) is not None:

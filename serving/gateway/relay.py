@@ -1,5 +1,6 @@
 """Passes an engine's answer on to the client, as it comes or whole."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -12,7 +13,7 @@ from serving.gateway.catalogue import Target
 from serving.gateway.connection import BrokenOff, Connection
 from serving.gateway.errors import EngineFailed, EngineRefused
 from serving.gateway.events import EventTooLong
-from serving.gateway.reply import end_stream, send_events, send_json
+from serving.gateway.reply import begin_stream, send_json
 from serving.gateway.streams import Stream
 from serving.gateway.ways import Names, Way
 
@@ -60,16 +61,28 @@ async def _pass_whole_on(call: Call, wish: Wish, way: Way, names: Names, connect
 async def _pass_stream_on(call: Call, stream: Stream, connection: Connection) -> None:
     call.stream = stream
     usage = None
-    try:
-        while block := await connection.read():
-            shown = stream.feed(block)
-            if stream.usage is not usage:
-                usage = stream.usage
-                _count_tokens(call, usage)
-            if stream.content and call.first_token is None:
+    last = b""
+
+    def take(block: bytes) -> asyncio.Future[None] | None:
+        nonlocal usage, last
+        shown = stream.feed(block)
+        if stream.usage is not usage:
+            usage = stream.usage
+            _count_tokens(call, usage)
+        if not shown:
+            return None
+        if call.first_token is None:
+            if not call.response_started:
+                begin_stream(call)
+            if stream.content:
                 call.note_first_token()
-            if shown:
-                await send_events(call, shown)
+        if stream.done:
+            last = shown
+            return None
+        return call.line.write(shown)
+
+    try:
+        await connection.pour(take)
     except EventTooLong:
         stream.failed = True
     finally:
@@ -78,7 +91,7 @@ async def _pass_stream_on(call: Call, stream: Stream, connection: Connection) ->
             call.completion_tokens = stream.events
     if stream.failed or not stream.done:
         raise EngineFailed(FAILED)
-    await end_stream(call)
+    await call.line.end(last)
     call.outcome = "finished"
 
 

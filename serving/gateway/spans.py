@@ -66,7 +66,7 @@ class Spans:
             events.append(Event("first_token", timestamp=start + int((call.first_token - call.started) * _NANO)))
         failed = call.status >= 500 or call.outcome == "failed"
         return ReadableSpan(
-            name=f"{call.scope['method']} {call.endpoint}" if call.endpoint else call.scope["method"],
+            name=f"{call.line.method} {call.endpoint}" if call.endpoint else call.line.method,
             context=SpanContext(trace_id, int(trace.span_id, 16), is_remote=False, trace_flags=_SAMPLED),
             parent=parent,
             resource=self._resource,
@@ -83,7 +83,7 @@ class Spans:
 def _attributes(call: Call) -> dict[str, AttributeValue]:
     """What is known of a call, without a word of its content; names are OpenTelemetry's where it has some."""
     found: dict[str, AttributeValue | None] = {
-        "http.request.method": call.scope["method"],
+        "http.request.method": call.line.method,
         "http.route": call.endpoint or None,
         "http.response.status_code": call.status,
         "gen_ai.operation.name": _OPERATIONS.get(call.endpoint),

@@ -1,6 +1,7 @@
 """Sends requests to engines over pooled connections."""
 
 import asyncio
+from functools import lru_cache
 
 from serving.gateway.connection import BrokenOff, Connection
 from serving.gateway.silence import Silence
@@ -14,14 +15,18 @@ class Unreachable(Exception):
 
 def request_bytes(path: str, address: str, secret: str, body: bytes, lines: str = "") -> bytes:
     """A whole POST request for an engine, which asks for its own bearer token; `lines` are more of its head."""
-    head = (
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (_head(path, address, secret), lines.encode(), len(body), body)
+
+
+@lru_cache(maxsize=1024)
+def _head(path: str, address: str, secret: str) -> bytes:
+    """The lines that all requests to an engine have in common."""
+    return (
         f"POST {path} HTTP/1.1\r\n"
         f"host: {address}\r\n"
         f"authorization: Bearer {secret}\r\n"
         "content-type: application/json\r\n"
-        f"{lines}content-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    ).encode()
 
 
 class Pool:

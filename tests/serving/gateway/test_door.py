@@ -1,18 +1,22 @@
 """The short way of plain requests past gunicorn's protocol, and that everything else still goes through it."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from gunicorn.config import Config
 
-from polygraft.asgi_types import Message, Receive, Scope, Send
+from polygraft.asgi_types import Receive, Scope, Send
 from serving.gateway import door as door_module
 from serving.gateway import idle as idle_module
+from serving.gateway.asgi_line import AsgiLine
+from serving.gateway.departure import Departure, Departures
 from serving.gateway.door import Door, suits
-from serving.gateway.idle import IdleConnections
+from serving.gateway.idle import Connections
+from serving.gateway.line import Line
 
 
 class Log:
@@ -34,28 +38,25 @@ class Worker:
         self.alive = True
         self.nr = self.nr_conns = 0
         self.max_requests = 1_000_000
-        self.asgi = echo
-        self.idle = IdleConnections(self)
+        self.answer: Application = echo
+        self.connections = Connections(self)
+
+    def door(self) -> Door:
+        """A new connection."""
+        return Door(self, self.connections, lambda line: self.answer(line))
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What gunicorn's own protocol asks."""
+        await self.answer(AsgiLine(scope, receive, send, Departure(Departures(), receive)))
 
 
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+Application = Callable[[Line], Awaitable[None]]
+
+
+async def echo(line: Line) -> None:
     """Answer with what arrived."""
-    body = b""
-    while True:
-        message = await receive()
-        body += message["body"]
-        if not message["more_body"]:
-            break
-    text = f"{scope['method']} {scope['path']} {body.decode()}".encode()
-    await answer(send, text)
-
-
-async def answer(send: Send, *pieces: bytes) -> None:
-    """Send one piece with its length, or several without."""
-    length = [(b"content-length", str(len(pieces[0])).encode())] if len(pieces) == 1 else []
-    await send({"type": "http.response.start", "status": 200, "headers": length})
-    for index, piece in enumerate(pieces):
-        await send({"type": "http.response.body", "body": piece, "more_body": index < len(pieces) - 1})
+    body = await line.read_body(10_000_000)
+    await line.answer(200, b"", f"{line.method} {line.path} {body.decode()}".encode())
 
 
 class Caller:
@@ -98,7 +99,9 @@ async def worker() -> Worker:
 
 @pytest.fixture
 async def caller(worker: Worker) -> AsyncIterator[Caller]:
-    server = await worker.loop.create_server(lambda: Door(worker, worker.idle), "127.0.0.1", 0)
+    server = await worker.loop.create_server(
+        lambda: Door(worker, worker.connections, lambda line: worker.answer(line)), "127.0.0.1", 0
+    )
     caller = Caller(*await asyncio.open_connection(*server.sockets[0].getsockname()))
     try:
         yield caller
@@ -237,14 +240,10 @@ async def test_a_slow_body_is_gunicorns_to_wait_for(caller: Caller, monkeypatch:
 
 
 async def test_a_large_body_is_gunicorns_to_hold_back(caller: Caller, worker: Worker) -> None:
-    async def count(scope: Scope, receive: Receive, send: Send) -> None:
-        size, more = 0, True
-        while more:
-            message = await receive()
-            size, more = size + len(message["body"]), message["more_body"]
-        await answer(send, str(size).encode())
+    async def count(line: Line) -> None:
+        await line.answer(200, b"", str(len(await line.read_body(10_000_000))).encode())
 
-    worker.asgi = count
+    worker.answer = count
     await caller.say(post(b"x" * 2_000_000))
     head, body = await caller.hear()
     assert not was_short(head)
@@ -252,10 +251,12 @@ async def test_a_large_body_is_gunicorns_to_hold_back(caller: Caller, worker: Wo
 
 
 async def test_an_answer_without_length_is_sent_in_chunks(caller: Caller, worker: Worker) -> None:
-    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, b"one", b"", b"two", b"")
+    async def stream(line: Line) -> None:
+        line.begin(200, b"")
+        line.write(b"one")
+        await line.end(b"two")
 
-    worker.asgi = stream
+    worker.answer = stream
     for _ in range(2):
         await caller.say(post())
         head, body = await caller.hear()
@@ -277,12 +278,12 @@ async def test_a_worker_that_stops_closes_who_waits_and_finishes_who_is_served(
     monkeypatch.setattr(idle_module, "_SWEEP_SECONDS", 0.05)
     asked, go = asyncio.Event(), asyncio.Event()
 
-    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+    async def wait(line: Line) -> None:
         asked.set()
         await go.wait()
-        await answer(send, b"done")
+        await line.answer(200, b"", b"done")
 
-    worker.asgi = wait
+    worker.answer = wait
     await caller.say(post())
     await asked.wait()
     worker.alive = False
@@ -316,36 +317,34 @@ async def test_a_connection_without_a_request_is_closed_in_time(
         assert await caller.reader.read() == b""
 
 
-async def test_the_application_hears_that_its_client_has_left(caller: Caller, worker: Worker) -> None:
-    asked = asyncio.Event()
-    heard: asyncio.Future[Message] = worker.loop.create_future()
-    refused: asyncio.Future[bool] = worker.loop.create_future()
-
-    async def listen(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        asked.set()
-        heard.set_result(await receive())
-        try:
-            await answer(send, b"too late")
-        except OSError:
-            refused.set_result(True)
-
-    worker.asgi = listen
-    await caller.say(post())
-    await asked.wait()
-    caller.writer.close()
-    async with asyncio.timeout(1):
-        assert await heard == {"type": "http.disconnect"}
-        assert await refused
-
-
-async def test_an_application_that_does_not_notice_is_cancelled(
+async def test_a_connection_whose_client_does_not_read_its_answer_is_cut_off(
     caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door_module, "_GRACE_SECONDS", 0.05)
+    async def flood(line: Line) -> None:
+        await line.answer(200, b"", b"x" * 20_000_000)
+
+    monkeypatch.setattr(idle_module, "_SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(idle_module, "_UNREAD_SECONDS", 0.2)
+    worker.answer = flood
+    caller.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a reading one, too
+    await caller.say(post())
+    async with asyncio.timeout(5):
+        while worker.nr_conns:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_on_which_nothing_comes_is_told_so(
+    caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle_module, "_SWEEP_SECONDS", 0.05)
+    worker.connections._first_seconds = 0.1
+    assert (await caller.end()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_what_is_done_for_a_client_that_has_left_is_cancelled_at_once(caller: Caller, worker: Worker) -> None:
     asked, cancelled = asyncio.Event(), asyncio.Event()
 
-    async def sleep(scope: Scope, receive: Receive, send: Send) -> None:
+    async def sleep(line: Line) -> None:
         asked.set()
         try:
             await asyncio.sleep(60)
@@ -353,26 +352,71 @@ async def test_an_application_that_does_not_notice_is_cancelled(
             cancelled.set()
             raise
 
-    worker.asgi = sleep
+    worker.answer = sleep
+    await caller.say(post())
+    await asked.wait()
+    caller.writer.close()
+    async with asyncio.timeout(0.1):
+        await cancelled.wait()
+
+
+async def test_who_goes_on_all_the_same_cannot_send_any_more(caller: Caller, worker: Worker) -> None:
+    asked, refused = asyncio.Event(), asyncio.Event()
+
+    async def persist(line: Line) -> None:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        line.begin(200, b"")
+        with pytest.raises(OSError, match="left"):
+            line.write(b"late")
+        for send in (line.answer(200, b"", b"late"), line.end()):
+            with pytest.raises(OSError, match="left"):
+                await send
+        refused.set()
+
+    worker.answer = persist
     await caller.say(post())
     await asked.wait()
     caller.writer.close()
     async with asyncio.timeout(2):
-        await cancelled.wait()
+        await refused.wait()
+
+
+async def test_a_connection_leaves_no_task_behind(caller: Caller) -> None:
+    await caller.say(post())
+    await caller.hear()
+    before = len(asyncio.all_tasks())
+    caller.writer.close()
+    async with asyncio.timeout(2):
+        while len(asyncio.all_tasks()) >= before:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_that_is_handed_over_leaves_no_task_behind(caller: Caller) -> None:
+    before = len(asyncio.all_tasks())
+    for _ in range(2):
+        await caller.say(post() + CHUNKED)
+        for _ in range(2):
+            await caller.hear()
+    # gunicorn's own, and none of the door's.
+    assert len(asyncio.all_tasks()) <= before + 1
 
 
 async def test_a_client_that_does_not_read_holds_the_application_back(caller: Caller, worker: Worker) -> None:
     sent = 0
 
-    async def flood(scope: Scope, receive: Receive, send: Send) -> None:
+    async def flood(line: Line) -> None:
         nonlocal sent
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        line.begin(200, b"")
         for _ in range(500):
-            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+            full = line.write(b"x" * 100_000)
             sent += 100_000
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if full is not None:
+                await full
+        await line.end()
 
-    worker.asgi = flood
+    worker.answer = flood
     caller.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a reading one, too
     await caller.say(post())
     before = -1
@@ -387,11 +431,11 @@ async def test_a_client_that_does_not_read_holds_the_application_back(caller: Ca
 async def test_a_client_that_asks_without_end_is_held_back_and_loses_nothing(caller: Caller, worker: Worker) -> None:
     go = asyncio.Event()
 
-    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+    async def wait(line: Line) -> None:
         await go.wait()
-        await echo(scope, receive, send)
+        await echo(line)
 
-    worker.asgi = wait
+    worker.answer = wait
     # Far more than the buffers of the two sockets hold.
     requests = b"".join(post(b"%06d" % number) for number in range(500_000))
     caller.writer.write(requests)
@@ -407,13 +451,13 @@ async def test_a_client_that_asks_without_end_is_held_back_and_loses_nothing(cal
 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_an_application_that_fails_costs_the_connection(caller: Caller, worker: Worker, begun: bool) -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+    async def fail(line: Line) -> None:
         if begun:
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+            line.begin(200, b"")
+            line.write(b"half")
         raise ZeroDivisionError
 
-    worker.asgi = fail
+    worker.answer = fail
     await caller.say(post())
     heard = await caller.end()
     assert heard.endswith(b"4\r\nhalf\r\n") if begun else heard == b""

@@ -34,7 +34,7 @@ from serving.prices import FREE
 
 journal = Journal(pathlib.Path(sys.argv[1]))
 for steps, name in enumerate(("admitted", "asked", "counted", "ended", "freed")):
-    call = Call({"path": "/v1/chat/completions", "headers": []}, None, None)
+    call = Call(Thing(path="/v1/chat/completions", headers={}))
     call.id, call.endpoint, call.arrived_at = name, call.path, 1_800_000_000.5
     call.grant = Thing(department_id=int(sys.argv[2]), key_id=None, user_id=None)
     entry = journal.open(call)
@@ -124,7 +124,7 @@ def test_a_gateway_that_ends_in_good_order_leaves_no_journal(cast: Cast, engines
 
 
 def made_call(**fields: Any) -> Call:
-    call = Call({"path": CHAT, "headers": []}, None, None)  # type: ignore[arg-type]  # never called
+    call = Call(SimpleNamespace(path=CHAT, headers={}))  # type: ignore[arg-type]  # what is read of it
     call.grant = SimpleNamespace(department_id=1, key_id=2, user_id=None)  # type: ignore[assignment]
     for name, value in fields.items():
         setattr(call, name, value)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -67,7 +68,7 @@ class Process:
 
     async def ask(self, tokens: int) -> bool:
         """Whether a request for at most so many tokens is admitted."""
-        call = Call({"path": "", "headers": []}, None, None)  # type: ignore[arg-type]  # only carries
+        call = Call(SimpleNamespace(path="", headers={}))  # type: ignore[arg-type]  # only carries
         call.grant = self.grant
         wish = Wish({"model": "m", "max_tokens": tokens - PROMPT}, 0)
         work = asyncio.create_task(self.limiter.reserve(call, TARGET, wish))

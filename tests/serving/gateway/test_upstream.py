@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from serving.gateway.connection import HIGH_WATER, BrokenOff, Connection, Silent
+from serving.gateway.connection import HIGH_WATER, BrokenOff, Connection, Silent, Stalled
 from serving.gateway.upstream import Pool, Unreachable, request_bytes
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -354,3 +354,72 @@ async def test_connections_that_engines_closed_are_not_kept(pool: Pool) -> None:
         async with asyncio.timeout(5):
             while pool._idle:  # noqa: ASYNC110  # the pool tells nobody, and should not
                 await asyncio.sleep(0.01)
+
+
+async def test_a_body_is_poured_into_a_sink_as_it_comes(pool: Pool) -> None:
+    pieces = (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n", b"3\r\ntwo\r\n", b"0\r\n\r\n")
+    taken: list[bytes] = []
+    async with serving(answering(*pieces, times=2)) as (server, address):
+        for _ in range(2):
+            async with exchange(pool, address) as connection:
+                await connection.pour(taken.append)
+        assert b"".join(taken) == b"onetwoonetwo"
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("rest", [b"", b"3\r\ntwo\r\n0\r\n\r\n"], ids=["in the middle", "at the end"])
+async def test_a_sink_that_fails_ends_the_exchange_and_its_connection(pool: Pool, rest: bytes) -> None:
+    def fail(_: bytes) -> None:
+        raise ZeroDivisionError
+
+    begun = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n"
+    async with serving(answering(begun + rest)) as (server, address):
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                async with exchange(pool, address) as connection:
+                    await connection.pour(fail)
+        assert server.connections == 2
+
+
+async def test_an_answer_that_breaks_off_is_poured_up_to_there(pool: Pool) -> None:
+    taken: list[bytes] = []
+    async with serving(answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\none", close=True)) as (_, address):
+        with pytest.raises(BrokenOff):
+            async with exchange(pool, address) as connection:
+                await connection.pour(taken.append)
+    assert b"".join(taken) == b"one"
+
+
+async def test_an_engine_is_held_back_by_a_sink_that_is_full(pool: Pool) -> None:
+    total, full = 0, asyncio.get_running_loop().create_future()
+
+    async def flood(reader: Reader, writer: Writer) -> None:
+        await take_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 50000000\r\n\r\n")
+        for _ in range(500):
+            writer.write(b"x" * 100_000)
+            await writer.drain()
+
+    def take(piece: bytes) -> asyncio.Future[None] | None:
+        nonlocal total
+        total += len(piece)
+        return None if full.done() else full
+
+    async with serving(flood) as (_, address), exchange(pool, address) as connection:
+        pouring = asyncio.create_task(connection.pour(take))
+        before = -1
+        while total > before:
+            before = total
+            await asyncio.sleep(0.2)
+        assert total < 1_000_000
+        full.set_result(None)
+        await pouring
+        assert total == 50_000_000
+
+
+async def test_a_sink_that_stays_full_is_given_up_as_the_clients_fault(hasty_pool: Pool) -> None:
+    full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async with serving(answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\none")) as (_, address):
+        with pytest.raises(Stalled):
+            async with exchange(hasty_pool, address) as connection:
+                await connection.pour(lambda _: full)
