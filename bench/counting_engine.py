@@ -11,48 +11,32 @@ was given to its end.
 import asyncio
 import os
 import sys
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import uvloop
+from engine_connection import STREAM_END, STREAM_HEAD, EngineConnection, answer_bytes, event_bytes, serve
 
 _LEDGER = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-_STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def _note(*words: object) -> None:
     os.write(_LEDGER, (" ".join(map(str, words)) + "\n").encode())
 
 
-def _event(fields: dict[str, object]) -> bytes:
-    event = b"data: " + orjson.dumps({"object": "chat.completion.chunk", **fields}) + b"\n\n"
-    return b"%x\r\n%b\r\n" % (len(event), event)
+class Connection(EngineConnection):
+    """One keep-alive connection."""
 
-
-class Connection(asyncio.Protocol):
-    """One keep-alive connection; requests are told apart by their content-length alone."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
-        self.transport = cast(asyncio.Transport, transport)
-        self.received = b""
-        self.answer: asyncio.Task[None] | None = None
+    speaking: asyncio.Task[None] | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop speaking: the answer under way has not reached its end."""
-        if self.answer is not None:
-            self.answer.cancel()
+        if self.speaking is not None:
+            self.speaking.cancel()
 
-    def data_received(self, data: bytes) -> None:
-        """Answer every request that is complete."""
-        self.received += data
-        while (head := self.received.find(b"\r\n\r\n")) >= 0:
-            _, _, length = self.received[:head].lower().partition(b"content-length: ")
-            end = head + 4 + int(length.partition(b"\r\n")[0] or 0)
-            if len(self.received) < end:
-                return
-            body, self.received = self.received[head + 4 : end], self.received[end:]
-            self.answer = asyncio.get_running_loop().create_task(self.speak(orjson.loads(body)))
+    def answer(self, body: bytes) -> None:
+        """Begin to speak."""
+        self.speaking = asyncio.get_running_loop().create_task(self.speak(orjson.loads(body)))
 
     async def speak(self, body: dict[str, Any]) -> None:
         """Give one answer."""
@@ -68,28 +52,19 @@ class Connection(asyncio.Protocol):
             "prompt_tokens_details": {"cached_tokens": cached},
         }
         if body.get("stream"):
-            self.transport.write(_STREAM_HEAD)
+            self.transport.write(STREAM_HEAD)
             for _ in range(completion):
-                self.transport.write(_event({"choices": [{"index": 0, "delta": {"content": "word "}}]}))
+                self.transport.write(event_bytes({"choices": [{"index": 0, "delta": {"content": "word "}}]}))
                 await asyncio.sleep(int(pause) / 1000)
             _note("ended", name, prompt, cached, completion)
-            end = _event({"choices": [], "usage": usage}) if body["stream_options"]["include_usage"] else b""
-            self.transport.write(end + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+            end = event_bytes({"choices": [], "usage": usage}) if body["stream_options"]["include_usage"] else b""
+            self.transport.write(end + STREAM_END)
         else:
             await asyncio.sleep(int(pause) / 1000)
             _note("ended", name, prompt, cached, completion)
             message = {"role": "assistant", "content": "word " * completion}
-            answer = orjson.dumps({"choices": [{"index": 0, "message": message}], "usage": usage})
-            head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(answer)}\r\n\r\n"
-            self.transport.write(head.encode() + answer)
-
-
-async def main() -> None:
-    """Serve until ended."""
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=4096)
-    print("{}:{}".format(*server.sockets[0].getsockname()), flush=True)
-    await server.serve_forever()
+            self.transport.write(answer_bytes({"choices": [{"index": 0, "message": message}], "usage": usage}))
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve(Connection))
