@@ -1,5 +1,6 @@
 """Streams that are not OpenAI's completions on their way to a client: an engine's own, and translated ones."""
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import orjson
@@ -49,11 +50,10 @@ class Machine(Protocol):
         """The events that close a stream which cannot go on."""
 
 
-class TranslatedStream:
-    """A streamed chat completion, told in another dialect."""
+class EventStream:
+    """What streams of which every event is looked at have in common: how they are taken apart, and what is known."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self) -> None:
         self._splitter = Splitter()
         self.usage: Body | None = None
         self.events = 0
@@ -61,12 +61,25 @@ class TranslatedStream:
         self.done = False
         self.failed = False
 
-    def feed(self, data: bytes) -> bytes:
-        """See `Stream.feed`."""
-        events: list[Body] = []
+    def whole_events(self, data: bytes) -> Iterator[Event]:
+        """The events that end with this block, for as long as the stream has neither ended nor failed."""
         for event in self._splitter.feed(data):
             if self.failed or self.done:
                 break
+            yield event
+
+
+class TranslatedStream(EventStream):
+    """A streamed chat completion, told in another dialect."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self._machine = machine
+
+    def feed(self, data: bytes) -> bytes:
+        """See `Stream.feed`."""
+        events: list[Body] = []
+        for event in self.whole_events(data):
             if event.data == b"[DONE]":
                 self.done = True
                 events += self._machine.end()
@@ -95,7 +108,7 @@ class TranslatedStream:
         return events
 
 
-class NativeStream:
+class NativeStream(EventStream):
     """An engine's own stream of named events, passed on as it is but for the model's name."""
 
     # The events that are looked into for usage, and those with which a stream is complete.
@@ -103,20 +116,13 @@ class NativeStream:
     last: frozenset[str]
 
     def __init__(self, *, engine_model: str, asked: str) -> None:
+        super().__init__()
         self._known, self._shown = engine_model.encode(), asked.encode()
-        self._splitter = Splitter()
-        self.usage: Body | None = None
-        self.events = 0
-        self.content = False
-        self.done = False
-        self.failed = False
 
     def feed(self, data: bytes) -> bytes:
         """See `Stream.feed`."""
         shown = []
-        for event in self._splitter.feed(data):
-            if self.failed or self.done:
-                break
+        for event in self.whole_events(data):
             if event.name in ("error", "response.failed"):
                 # In the engine's words, which are for the platform only.
                 self.failed = True
