@@ -9,7 +9,7 @@ NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-v
 BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-metering bench-intake format clean bench-control
+.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-metering bench-intake bench-rollouts format clean bench-control
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench-control: setup ## Kill engines and nodes under load, load a thousand adapt
 
 bench-intake: setup ## Measure the examination of adapters, and an upload of 2 GiB that is cut off five times
 	$(BIN)/python bench/intake.py $(ARGS)
+
+bench-rollouts: setup ## Roll versions out and back under traffic on real llama.cpp: nothing fails, no wrong version answers
+	$(BIN)/python bench/rollouts.py $(ARGS)
 
 format: setup ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix

@@ -118,7 +118,7 @@ def rollout_change(
         ValidationError: a version is not ready any more, or the shares are others than `instead_of` meanwhile.
     """
     # Who archives a version locks its adapter, too.
-    locked = Adapter.objects.select_for_update().select_related("department").get(pk=adapter.pk)
+    locked = Adapter.objects.select_for_update(of=("self",)).select_related("department").get(pk=adapter.pk)
     _check(locked, weights)
     present = Rollout.objects.filter(adapter=locked).first()
     before = {int(number): share for number, share in present.weights.items()} if present else {}
