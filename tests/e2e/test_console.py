@@ -180,6 +180,45 @@ def test_from_sign_in_to_an_answer_from_an_adapter_just_dropped(
     assert browser.complaints() == []
 
 
+def test_a_version_is_rolled_out_rated_and_taken_back(
+    browser: Browser, platform: Platform, adapter_folder: Callable[[str], Path]
+) -> None:
+    for number, folder in enumerate(("contracts", "support-bot"), start=1):
+        platform.upload("legal", "turncoat", adapter_folder(folder))
+        platform.wait_for_state("legal", "turncoat", "ready", number)
+    sign_in(browser, platform)
+    page = "/departments/legal/adapter/turncoat/"
+    browser.open(page)
+    browser.see("turncoat means version 1")
+    browser.press("Make live")
+    browser.see("Make version 2 live?")
+    browser.fill("#id_reason", "A warmer voice.")
+    browser.click("#dialog button[type=submit]")
+    browser.see("turncoat means version 2")
+
+    browser.open("/departments/legal/try/?model=turncoat")
+    browser.fill("#prompt", "How do I reset my password?")
+    browser.click("#send")
+    browser.see(SUPPORT_VOICE, seconds=30)
+    browser.click(".thumbs button[value=up]")
+    browser.find(".thumbs button[value=up][aria-pressed=true]")
+
+    browser.open(page)
+    wait_until(lambda: thumbs(platform) == {2: 1}, seconds=15, what="the thumb is counted")
+    browser.press("Back to version 1")
+    browser.see("turncoat means version 1 again.")
+    browser.press("History")
+    browser.see("A warmer voice.")
+    assert browser.complaints() == []
+    platform.api("DELETE", "departments/legal/adapters/turncoat")
+
+
+def thumbs(platform: Platform) -> dict[int, int]:
+    """Version → thumbs up, of those that have any."""
+    rows = platform.api("GET", "departments/legal/adapters/turncoat/numbers").json()["versions"]
+    return {row["version"]: row["up"] for row in rows if row["up"]}
+
+
 def test_a_bad_upload_is_explained_on_the_page(
     browser: Browser, platform: Platform, adapter_folder: Callable[[str], Path]
 ) -> None:
