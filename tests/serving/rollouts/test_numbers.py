@@ -110,8 +110,10 @@ def test_a_day_of_heavy_traffic_is_read_from_few_rows_by_an_index(cast: Cast) ->
     ) as queries:
         assert numbers(cast, "24h")[1].requests == 1440 * 1800
     assert len(queries) <= 6
-    plan = VersionMinute.objects.filter(adapter_version__in=[version.pk], minute__gte=now).order_by().explain()
-    assert "SCAN" not in plan.upper().replace("INDEX SCAN", "")
+    if connection.vendor == "sqlite":  # elsewhere a table so small is read whole
+        plan = VersionMinute.objects.filter(adapter_version__in=[version.pk], minute__gte=now).order_by().explain()
+        assert "SEARCH" in plan
+        assert "INDEX" in plan
 
 
 def test_old_sums_are_forgotten(cast: Cast) -> None:
