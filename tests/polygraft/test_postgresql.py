@@ -19,7 +19,7 @@ SUITES = [
     "tests/serving/test_reconciler_room.py",
     "tests/serving/reconcilers_at_once.py",
     "tests/serving/uploads_at_once.py",
-    "tests/serving/rollouts/test_changes.py",
+    "tests/serving/rollouts",
     "tests/serving/adapters/test_intake.py",
 ]
 
