@@ -138,7 +138,9 @@ def storm(folder: Path, department: object, secret: str, seconds: float) -> dict
 def upload(folder: Path, department: object, secret: str, seconds: float) -> dict[str, float]:
     """From the moment that a version is ready until three engines hold it."""
     del secret, seconds
+    from serving.adapters.files import adapter_store
     from serving.adapters.lifecycle import version_stored
+    from serving.adapters.names import CONFIG, WEIGHTS
     from serving.engines.names import engine_adapter_name
     from serving.models import Adapter, AdapterVersion, BaseModel
 
@@ -151,15 +153,20 @@ def upload(folder: Path, department: object, secret: str, seconds: float) -> dic
                 department=department, name=f"new-{number}", base_model=BaseModel.objects.get(name=BASE)
             )
             version = AdapterVersion.objects.create(adapter=adapter, number=1, state="validating")
-            digest = f"{number:064x}"
+            upload = folder / f"new-{number}"
+            upload.mkdir()
+            for name in (CONFIG, WEIGHTS):
+                (upload / name).write_text(str(number))  # the fake engine reads nothing of it
+            digest = adapter_store().put(upload)
             stored_at = time.monotonic()
-            version_stored(version, digest=digest, size_bytes=1, report={})
+            if not version_stored(version, digest=digest, size_bytes=1, report={}):
+                raise SystemExit("The store does not hold what was just put into it.")
             ready_at = wait_for(
                 lambda pk=version.pk: AdapterVersion.objects.filter(pk=pk, state="ready").exists(), "it is ready"
             )
-            name = engine_adapter_name(digest)
+            held = engine_adapter_name(digest)
             held_at = wait_for(
-                lambda name=name: sum(name in entry.resident for entry in ready_engines()) == 3, "three engines hold it"
+                lambda held=held: sum(held in entry.resident for entry in ready_engines()) == 3, "three engines hold it"
             )
             slowest = max(slowest, held_at - ready_at)
             slowest_in_all = max(slowest_in_all, held_at - stored_at)

@@ -14,7 +14,7 @@ _SIGNS = (
         re.compile(
             r"out of memory|OutOfMemoryError|\bOOM\b|MemoryError|Cannot allocate memory|bad_alloc"
             r"|failed to allocate|No available memory for the cache blocks|less than desired GPU memory utilization"
-            r"|Available KV cache memory",
+            r"|larger than the available KV cache memory",
             re.IGNORECASE,
         ),
     ),

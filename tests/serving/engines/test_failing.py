@@ -57,6 +57,11 @@ def ready(node: Supervisor, engine: Engine) -> str:
     [
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", Failure.OUT_OF_MEMORY),
         ("ValueError: No available memory for the cache blocks.", Failure.OUT_OF_MEMORY),
+        (
+            "ValueError: To serve at least one request with the model's max seq len (131072), (16.0 GiB KV cache is "
+            "needed, which is larger than the available KV cache memory (9.1 GiB).",
+            Failure.OUT_OF_MEMORY,
+        ),
         ("OSError: [Errno 98] Address already in use", Failure.PORT_TAKEN),
         ("OSError: [Errno 28] No space left on device", Failure.DISK_FULL),
         ("RuntimeError: Engine core initialization failed.", Failure.CRASHED),
@@ -172,7 +177,9 @@ def test_the_kernels_want_of_memory_is_told_from_a_person_with_kill_9(
     assert "no memory left" in engine.error
 
 
-@pytest.mark.parametrize("line", ["", "listening on 127.0.0.1:8000", "It runs in a ROOM with OOMPH"])
+@pytest.mark.parametrize(
+    "line", ["", "Available KV cache memory: 9.1 GiB", "listening on 127.0.0.1:8000", "It runs in a ROOM with OOMPH"]
+)
 def test_what_is_no_sign_of_anything_is_a_crash(line: str) -> None:
     assert failure_of("It was ended by SIGKILL.", line) == Failure.CRASHED
 
