@@ -10,6 +10,7 @@ from serving.events import events_forget, events_take_in
 from serving.limit_memory import limits_remember
 from serving.promotions import promotions_decide
 from serving.reconciler import reconcile
+from serving.retention import retention_apply_everywhere
 from serving.rollouts.watch import rollouts_watch
 from serving.uploads.lifecycle import uploads_expire
 from serving.usage import usage_store
@@ -21,6 +22,12 @@ from serving.version_minutes import minutes_forget
 def take_in_version(version_id: int) -> None:
     """Check an uploaded version, store it, convert it."""
     version_take_in(version_id)
+
+
+@shared_task
+def retire_versions() -> None:
+    """Archive and delete old versions as the departments' policies say."""
+    retention_apply_everywhere()
 
 
 @shared_task

@@ -37,6 +37,7 @@ app.conf.beat_schedule = {
     "rollouts": {"task": "serving.tasks.watch_rollouts", "schedule": 3.0, "options": {"expires": 3}},
     "old minutes": {"task": "serving.tasks.forget_minutes", "schedule": 3600.0, "options": {"expires": 3600}},
     "old uploads": {"task": "serving.tasks.expire_uploads", "schedule": 3600.0, "options": {"expires": 3600}},
+    "old versions": {"task": "serving.tasks.retire_versions", "schedule": 3600.0, "options": {"expires": 3600}},
     "deleted bytes": {"task": "serving.tasks.release_contents", "schedule": 300.0, "options": {"expires": 300}},
     "comparisons": {"task": "serving.tasks.continue_comparisons", "schedule": 5.0, "options": {"expires": 5}},
     "limits": {"task": "serving.tasks.remember_limits", "schedule": 10.0, "options": {"expires": 10}},

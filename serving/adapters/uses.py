@@ -22,7 +22,7 @@ class Uses:
     `rollout` is version → share in percent; `requests` are those of the last `RECENT_DAYS` days, `pinned` those of them
     that can only have named the version (`support-bot:3`), since the bare name did not lead to it; `shared_with` are
     departments' slugs; `engines` and `deployments` count the engines that hold it (None: not known, Redis is
-    away) and the deployments that pin it.
+    away) and the deployments that pin it; `comparisons` those that still run.
     """
 
     rollout: dict[int, int] = field(default_factory=dict)
@@ -31,6 +31,7 @@ class Uses:
     shared_with: tuple[str, ...] = ()
     engines: int | None = 0
     deployments: int = 0
+    comparisons: int = 0
 
     @property
     def sentences(self) -> list[str]:
@@ -43,6 +44,8 @@ class Uses:
             said.append(f"It is shared with {', '.join(self.shared_with)}.")
         if self.deployments:
             said.append(f"{_count(self.deployments, 'deployment')} would always hold it.")
+        if self.comparisons:
+            said.append(f"It is in {_count(self.comparisons, 'comparison')} not finished yet.")
         if self.engines is None:
             said.append("Which engines hold it is not known now, since Redis is away.")
         elif self.engines:
@@ -59,6 +62,7 @@ def uses_of_adapter(adapter: Adapter) -> Uses:
         shared_with=tuple(adapter.shares.values_list("receiver", flat=True)),
         engines=_engines(digests),
         deployments=adapter.pinned_on.count(),
+        comparisons=adapter.comparisons.unfinished().count(),
     )
 
 
@@ -75,6 +79,10 @@ def uses_of_version(version: AdapterVersion) -> Uses:
         pinned=0 if share else named.count(),
         shared_with=tuple(adapter.shares.values_list("receiver", flat=True)) if share else (),
         engines=_engines({version.digest}) if version.state == VersionState.READY else 0,
+        comparisons=sum(
+            f"{adapter.name}:{version.number}" in compared
+            for compared in adapter.comparisons.unfinished().values_list("candidates", flat=True)
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from serving.api import (
     platform_views,
     quota_views,
     residency_views,
+    retention_views,
     rollout_views,
     share_views,
     upload_views,
@@ -61,6 +62,8 @@ urlpatterns = [
     path(f"{_VERSION}/restore", version_views.VersionRestore.as_view(), name="api-version-restore"),
     path(f"{_ADAPTERS}/<str:name>/shares", share_views.ShareList.as_view(), name="api-shares"),
     path(f"{_ADAPTERS}/<str:name>/shares/<str:receiver>", share_views.ShareDetail.as_view(), name="api-share"),
+    path("departments/<str:slug>/retention", retention_views.DepartmentRetention.as_view(), name="api-retention"),
+    path("retention", retention_views.PlatformRetention.as_view(), name="api-platform-retention"),
     path("departments/<str:slug>/shared", share_views.SharedList.as_view(), name="api-shared"),
     path(f"{_ADAPTERS}/<str:name>/placement", placement_views.AdapterPlacement.as_view(), name="api-adapter-placement"),
     path(

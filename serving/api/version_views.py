@@ -36,6 +36,7 @@ class UsesSerializer(serializers.Serializer[Uses]):
     shared_with = serializers.ListField(child=serializers.CharField())
     engines = serializers.IntegerField(allow_null=True, help_text="How many hold it; null: Redis is away.")
     deployments = serializers.IntegerField(help_text="How many pin it to their engines.")
+    comparisons = serializers.IntegerField(help_text="Comparisons of it that still run.")
     sentences = serializers.ListField(child=serializers.CharField())
 
 

@@ -49,6 +49,8 @@ PAGES = [
     "/departments/support/adapter/support-bot/version/2/delete/",
     "/departments/support/adapter/support-bot/shares/",
     "/departments/support/adapter/support-bot/shares/new/",
+    "/departments/support/retention/",
+    "/retention/",
     "/departments/support/shared/",
     "/departments/support/shared/legal/clauses/",
     "/departments/support/adapter/support-bot/comparisons/",

@@ -26,7 +26,8 @@ from serving.adapters.retirement import (
 )
 from serving.adapters.uses import uses_of_adapter, uses_of_version
 from serving.engines.names import engine_adapter_name
-from serving.models import Adapter, AdapterVersion, UsageRecord, VersionState
+from serving.models import Adapter, AdapterVersion, Comparison, UsageRecord, VersionState
+from serving.models.comparison import ComparisonState
 from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
 from serving.rollouts import rollout_set
 from tenants.models import AuditEvent, Department
@@ -177,6 +178,8 @@ def test_the_same_bytes_uploaded_while_they_are_let_go_of_are_there_in_the_end(
 
 
 def test_what_uses_a_version_is_told_before(cast: Cast, second: AdapterVersion) -> None:
+    assert uses_of_version(second).sentences == ["It is in 1 comparison not finished yet."]
+    Comparison.objects.update(state=ComparisonState.CANCELLED)
     assert uses_of_version(second).sentences == []
     for number in (1, 2):
         UsageRecord.objects.create(
