@@ -30,7 +30,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Examination:
-    """What is to be examined: an upload's folder, for a base model; its adapter's files come to lie in `folder`."""
+    """What is to be examined: an upload's folder, for a base model; its adapter's files come to lie in `folder`.
+
+    With `signing_keys`, minisign public keys in base64, it must be signed with one of them.
+    """
 
     upload: Path
     folder: Path
@@ -38,6 +41,7 @@ class Examination:
     limits: Limits
     bounds: Bounds
     aliases: Sequence[str] = ()
+    signing_keys: Sequence[str] = ()
 
 
 def examine_apart(wish: Examination) -> dict[str, Any]:

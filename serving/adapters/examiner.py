@@ -12,6 +12,7 @@ from serving.adapters.names import CONFIG
 from serving.adapters.peft_config import json_object
 from serving.adapters.provenance import provenance_facts
 from serving.adapters.report import Rejected, Report
+from serving.adapters.signatures import check_signatures
 from serving.adapters.validate import validate
 
 _OPEN_FILES = 64
@@ -43,6 +44,8 @@ def _examine(wish: Examination) -> Report:
         return rejected.as_report()
     report = validate(wish.folder, wish.base, wish.limits, wish.aliases)
     report.facts["ignored_files"] = list(unpacked.ignored)
+    if wish.signing_keys:
+        check_signatures(wish.folder, unpacked.companions, wish.signing_keys, report)
     with suppress(Rejected):
         config = json_object(wish.folder / CONFIG, wish.limits)
         report.facts |= provenance_facts(config, unpacked.companions)

@@ -134,7 +134,8 @@ def _examine(version: AdapterVersion, upload: Path, scratch: Path) -> dict[str, 
         return report.as_json()
     bounds = Bounds(seconds=settings.intake_seconds, memory_bytes=settings.intake_memory_mib * MIB)
     aliases = (base_model.source, base_model.name)
-    return examine_apart(Examination(upload, scratch / "adapter", base, limits, bounds, aliases))
+    keys = tuple(version.adapter.department.signing_keys.values_list("public_key", flat=True))
+    return examine_apart(Examination(upload, scratch / "adapter", base, limits, bounds, aliases, keys))
 
 
 def _keep(version: AdapterVersion, folder: Path) -> str:

@@ -27,6 +27,7 @@ _FACTS = {
     "authors": "Authors",
     "license": "License",
     "peft_version": "PEFT",
+    "signed_by": "Signed with",
     "ignored_files": "Left out",
 }
 

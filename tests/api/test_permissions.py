@@ -9,6 +9,7 @@ from django.urls import URLPattern, get_resolver
 from rest_framework.test import APIClient
 
 from cast import Cast
+from signer import MINISIGN_KEY, signing_key_of
 
 # Who may do it in the department "support"; everybody else in it gets 403, strangers 404, visitors 401.
 EVERYONE = {"ada", "audrey", "olga", "dan", "vera"}
@@ -103,6 +104,9 @@ ROWS = [
     Row("get", "departments/{support}/retention?keep_newest=1", EVERYONE),
     Row("put", "departments/{support}/retention", OWNERS, 200, {"keep_newest": 3}),
     Row("delete", "departments/{support}/retention", OWNERS, 204),
+    Row("get", "departments/{support}/signing-keys", EVERYONE),
+    Row("post", "departments/{support}/signing-keys", OWNERS, 201, {"name": "ci", "public_key": MINISIGN_KEY}),
+    Row("delete", "departments/{support}/signing-keys/{signing_key}", OWNERS, 204),
     Row("get", "retention", READERS),
     Row("put", "retention", ADMINS, 200, {"keep_used_days": 30}),
     Row("get", "usage?department={support}", EVERYONE),
@@ -156,6 +160,7 @@ def call(row: Row, person: str, cast: Cast) -> int:
         "support": cast.support.slug,
         "key": cast.key.pk,
         "deployment": cast.deployment.pk,
+        "signing_key": signing_key_of(cast) if "{signing_key}" in row.path else 0,
         "engine": cast.engine.pk,
         "gguf": cast.base_model.gguf_path,
         "upload": cast.upload.pk,
@@ -203,6 +208,7 @@ def _as_route(path: str) -> str:
         "{support}": "<str:slug>",
         "{key}": "<int:pk>",
         "{deployment}": "<int:pk>",
+        "{signing_key}": "<int:pk>",
         "{engine}": "<uuid:pk>",
         "{upload}": "<uuid:pk>",
         "{comparison}": "<uuid:pk>",

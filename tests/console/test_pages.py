@@ -50,6 +50,8 @@ PAGES = [
     "/departments/support/adapter/support-bot/shares/",
     "/departments/support/adapter/support-bot/shares/new/",
     "/departments/support/retention/",
+    "/departments/support/signing-keys/",
+    "/departments/support/signing-keys/new/",
     "/retention/",
     "/departments/support/shared/",
     "/departments/support/shared/legal/clauses/",

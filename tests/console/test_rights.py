@@ -11,6 +11,7 @@ from django.urls import URLPattern, reverse
 
 from cast import Cast
 from serving.console import urls as serving_urls
+from signer import MINISIGN_KEY, signing_key_of
 from tenants.console import urls as tenants_urls
 
 # Who may do it in the department "support"; everybody else in it gets 403, strangers 404.
@@ -137,6 +138,11 @@ ROWS = [
     Row("department-retention", EVERYONE, ["support"]),
     Row("department-retention", OWNERS, ["support"], {"keep_newest": 3, "grace_days": 14}),
     Row("department-retention-inherit", OWNERS, ["support"], {}),
+    Row("signing-keys", EVERYONE, ["support"]),
+    Row("signing-key-new", OWNERS, ["support"]),
+    Row("signing-key-new", OWNERS, ["support"], {"name": "ci", "public_key": MINISIGN_KEY}),
+    Row("signing-key-remove", OWNERS, ["support", "signing_key"]),
+    Row("signing-key-remove", OWNERS, ["support", "signing_key"], {}),
     Row("platform-retention", READERS),
     Row("platform-retention", ADMINS, body={"keep_newest": 3, "grace_days": 14}),
     Row("shared-list", EVERYONE, ["support"]),
@@ -196,6 +202,7 @@ ROWS = [
 def address(row: Row, cast: Cast) -> str:
     ids: dict[str, object] = {
         "key": cast.key.pk,
+        "signing_key": signing_key_of(cast) if "signing_key" in row.parts else 0,
         "membership": cast.support.memberships.get(user=cast.people["vera"]).pk,
         "deployment": cast.deployment.pk,
         "base_model": cast.base_model.pk,
