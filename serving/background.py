@@ -8,6 +8,11 @@ def intake_request(version_id: int) -> None:
     current_app.send_task("serving.tasks.take_in_version", args=[version_id])
 
 
+def import_request(import_id: str) -> None:
+    """Have an import carried out, by whichever worker is free."""
+    current_app.send_task("serving.tasks.fetch_import", args=[import_id])
+
+
 def release_request() -> None:
     """Have the bytes of deleted versions removed from the store now, rather than at the next beat."""
     current_app.send_task("serving.tasks.release_contents")

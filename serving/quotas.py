@@ -10,7 +10,7 @@ from django.db.models import Sum
 from django.template.defaultfilters import filesizeformat
 
 from polygraft.refusal import Refusal
-from serving.models import Adapter, AdapterVersion, Upload, VersionState
+from serving.models import Adapter, AdapterImport, AdapterVersion, ImportState, Upload, VersionState
 from tenants.models import Department
 
 
@@ -40,9 +40,12 @@ def quota_use(department: Department) -> Use:
     held = AdapterVersion.objects.filter(adapter__department=department, adapter__deleted_at=None).exclude(
         state__in=[VersionState.REJECTED, VersionState.DELETED]
     )
-    coming = Upload.objects.filter(department=department)
+    coming = (
+        Upload.objects.filter(department=department),
+        AdapterImport.objects.filter(department=department, state=ImportState.FETCHING),
+    )
     return Use(
-        bytes=sum(rows.aggregate(sum=Sum("size_bytes"))["sum"] or 0 for rows in (held, coming)),
+        bytes=sum(rows.aggregate(sum=Sum("size_bytes"))["sum"] or 0 for rows in (held, *coming)),
         adapters=Adapter.objects.alive().filter(department=department).count(),
     )
 

@@ -7,6 +7,7 @@ from serving.adapters.intake import version_take_in
 from serving.comparisons.lifecycle import comparison_next
 from serving.comparisons.run import comparison_run
 from serving.events import events_forget, events_take_in
+from serving.imports.lifecycle import import_run, imports_expire
 from serving.limit_memory import limits_remember
 from serving.promotions import promotions_decide
 from serving.reconciler import reconcile
@@ -34,6 +35,12 @@ def retire_versions() -> None:
 def release_contents() -> None:
     """Remove the bytes of deleted versions from the store."""
     contents_release()
+
+
+@shared_task
+def fetch_import(import_id: str) -> None:
+    """Bring an adapter in from another place."""
+    import_run(import_id)
 
 
 @shared_task
@@ -68,8 +75,9 @@ def take_in_events() -> None:
 
 @shared_task
 def expire_uploads() -> None:
-    """Delete the uploads that were broken off and not taken up again."""
+    """Delete the uploads and imports that were broken off and not taken up again."""
     uploads_expire()
+    imports_expire()
 
 
 @shared_task

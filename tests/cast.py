@@ -9,6 +9,7 @@ from demo_model import demo_model_path
 from serving.engines.kinds import EngineKind
 from serving.models import (
     Adapter,
+    AdapterImport,
     AdapterShare,
     AdapterVersion,
     BaseModel,
@@ -49,6 +50,7 @@ class Cast:
     deployment: Deployment
     engine: Engine
     upload: Upload
+    wish: AdapterImport
     comparison: Comparison
 
 
@@ -87,6 +89,9 @@ def make_cast() -> Cast:
     node = Node.objects.create(name="node-1", address="127.0.0.1", last_seen_at="2026-01-01T00:00:00Z")
     engine = Engine.objects.create(deployment=deployment, node=node, state="stopped")
     upload = upload_create(department=support, file_name="adapter_config.json", size_bytes=9, by=people["dan"])
+    wish = AdapterImport.objects.create(
+        department=support, name="imported", base_model=base_model, source={"kind": "hugging_face", "repo": "acme/bot"}
+    )
     comparison = Comparison.objects.create(
         adapter=adapter,
         name="greetings",
@@ -108,6 +113,7 @@ def make_cast() -> Cast:
         deployment=deployment,
         engine=engine,
         upload=upload,
+        wish=wish,
         comparison=comparison,
     )
 

@@ -57,7 +57,9 @@ def bucket_at(endpoint: str, name: str) -> Bucket:
         access_key=ACCESS_KEY,
         secret_key=SECRET_KEY,  # type: ignore[arg-type]  # pydantic makes it one
     )
-    client(endpoint).create_bucket(Bucket=name)
+    s3 = client(endpoint)
+    if name not in {one["Name"] for one in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=name)
     return place
 
 

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from polygraft.places import Bucket
+from polygraft.places import Bucket, BucketSource, FolderSource
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,6 +116,35 @@ class Config(BaseSettings):
         description="S3-compatible bucket that accepted adapters are kept in, as JSON: "
         '`{"bucket": …, "prefix"?, "endpoint"?, "region"?, "access_key"?, "secret_key"?}`; empty: `store/adapters` in '
         "the state folder. Without keys, boto3 looks for credentials as it always does.",
+    )
+    adapter_folders: dict[str, FolderSource] = Field(
+        default={},
+        description="Folders of the server that adapters may be imported from, as JSON: "
+        '`{"training": {"path": "/srv/training", "departments": ["support"]}}`. Open to the departments named, and to '
+        "admins. Links in them are not followed.",
+    )
+    adapter_buckets: dict[str, BucketSource] = Field(
+        default={},
+        description="The same of S3-compatible buckets: "
+        '`{"training": {"bucket": …, "prefix"?, "endpoint"?, "region"?, "access_key"?, "secret_key"?, '
+        '"departments"}}`.',
+    )
+    hugging_face: bool = Field(default=True, description="Whether departments may import from Hugging Face.")
+    hf_endpoint: str = Field(
+        default="https://huggingface.co",
+        validation_alias="HF_ENDPOINT",
+        pattern=r"^https?://\S+$",
+        description="The hub that adapters are imported from: Hugging Face, or a mirror.",
+    )
+    hf_token: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="HF_TOKEN",
+        description="Token for that hub. Used for admins' imports, and for the repositories below.",
+    )
+    hf_token_repos: dict[str, list[str]] = Field(
+        default={},
+        description="Repositories that departments may import with the platform's token, as JSON of patterns: "
+        '`{"acme/*": ["support"]}`.',
     )
     max_lora_rank: int = Field(default=64, ge=1, le=512, description="Largest LoRA rank that intake accepts.")
     currency: str = Field(

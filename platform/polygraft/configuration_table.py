@@ -2,6 +2,7 @@
 
 import sys
 
+from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from polygraft.conf import ROOT, Config
@@ -32,6 +33,8 @@ def _shown(name: str, default: object) -> str:
         return f"`{Config.model_fields[name].default.relative_to(ROOT)}` in the checkout"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    if isinstance(default, SecretStr) or default == {}:
+        return ""
     if isinstance(default, list):
         return f"`{','.join(default)}`"
     return "" if default in ("", None) else f"`{default}`"

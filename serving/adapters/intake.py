@@ -39,18 +39,20 @@ def adapter_upload(
     by: User | None,
     notes: str = "",
     uploads: Sequence[Upload] = (),
+    source: dict[str, Any] | None = None,
 ) -> AdapterVersion:
     """Take files in as the next version of an adapter, new or existing; validation follows in the background.
 
     Args:
         files: client name and content of each file; a path in the state folder for one that has arrived already.
         uploads: complete ones, whose files are used too; they are forgotten with it.
+        source: where it came from, kept with the version; left out, by an upload.
 
     Raises:
         ValidationError: the name is malformed, the adapter exists on another base model, or the files cannot be kept.
         BytesExceeded, AdaptersExceeded: the department's quotas have no room for it.
     """
-    _check_name(department, name, base_model)
+    name_check(department, name, base_model)
     try:
         staged = stage_files([*files, *((upload.file_name, upload_path(upload)) for upload in uploads)])
     except ValueError as error:
@@ -65,7 +67,8 @@ def adapter_upload(
             quota_claim(department, more_bytes=size, more_adapters=int(is_new))
             version = _next_version(department, name, base_model, by, notes)
             version.size_bytes = size
-            version.save(update_fields=["size_bytes"])
+            version.source = source or {"kind": "upload"}
+            version.save(update_fields=["size_bytes", "source"])
             waiting = upload_folder(version.pk)
             # A folder of this number is left from an upload whose transaction failed, so nothing refers to it.
             shutil.rmtree(waiting, ignore_errors=True)
@@ -150,7 +153,8 @@ def _keep(version: AdapterVersion, folder: Path) -> str:
     return digest
 
 
-def _check_name(department: Department, name: str, base_model: BaseModel) -> None:
+def name_check(department: Department, name: str, base_model: BaseModel) -> None:
+    """Raise ValidationError for what no version of this name and base model may be called in this department."""
     # Checked before the bytes are staged: a wrong name should not cost the caller an upload of gigabytes twice.
     Adapter(department=department, name=name, base_model=base_model).clean_fields()
     if BaseModel.objects.filter(name=name).exists():

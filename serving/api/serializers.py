@@ -75,6 +75,7 @@ class VersionSerializer(serializers.ModelSerializer[AdapterVersion]):
             "digest",
             "size_bytes",
             "report",
+            "source",
             "notes",
             "uploaded_by",
             "uploaded_at",

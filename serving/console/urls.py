@@ -11,6 +11,7 @@ from serving.console import (
     engine_page,
     engines,
     events,
+    imports,
     limits,
     node_page,
     overview,
@@ -34,6 +35,8 @@ _COMPARISONS = "departments/<str:slug>/adapter/<str:name>/comparisons"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("departments/<str:slug>/", adapters.adapter_list, name="department"),
+    path("departments/<str:slug>/adapters/import/", imports.imports, name="adapter-imports"),
+    path("departments/<str:slug>/imports/<uuid:pk>/cancel/", imports.import_cancel, name="adapter-import-cancel"),
     path("departments/<str:slug>/adapters/upload/", upload.upload, name="adapter-upload"),
     # "adapter", not "adapters": an adapter may be called "upload".
     path("departments/<str:slug>/adapter/<str:name>/", adapters.adapter_page, name="adapter"),

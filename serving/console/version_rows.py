@@ -6,6 +6,7 @@ from typing import Any
 
 from serving.adapters.lineage import lineages
 from serving.console.engine_rows import Registry
+from serving.console.source_words import source_words
 from serving.engines.names import engine_adapter_name
 from serving.models import Adapter, AdapterVersion, VersionState
 
@@ -84,6 +85,12 @@ class VersionRow:
     def is_moving(self) -> bool:
         """Whether its state is about to change by itself."""
         return is_moving(self.version)
+
+    @property
+    def came_from(self) -> str:
+        """Where it was imported from, in words; empty for an upload."""
+        source = self.version.source
+        return "" if source.get("kind", "upload") == "upload" else source_words(source)
 
     @property
     def may_go_live(self) -> bool:

@@ -1,6 +1,7 @@
 """What answers: base models, adapters and their versions, deployments, engines, nodes, and the record of use."""
 
 from serving.models.adapter import Adapter, AdapterVersion, VersionState
+from serving.models.adapter_import import AdapterImport, ImportState
 from serving.models.base_model import BaseModel
 from serving.models.comparison import (
     Comparison,
@@ -24,6 +25,7 @@ from serving.models.version_minute import VersionMinute
 
 __all__ = [
     "Adapter",
+    "AdapterImport",
     "AdapterShare",
     "AdapterVersion",
     "BaseModel",
@@ -37,6 +39,7 @@ __all__ = [
     "EngineState",
     "Failure",
     "Feedback",
+    "ImportState",
     "Node",
     "Outcome",
     "PlatformEvent",

@@ -125,6 +125,7 @@ class AdapterVersion(models.Model):
     digest = models.CharField(max_length=64, blank=True, db_index=True, help_text="SHA-256 of the content.")
     size_bytes = models.PositiveBigIntegerField(default=0)
     report = models.JSONField(default=dict, blank=True)
+    source = models.JSONField(default=dict, blank=True, help_text="Where it came from, see `serving.imports`.")
     notes = models.TextField(blank=True)
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     uploaded_at = models.DateTimeField(auto_now_add=True)

@@ -64,6 +64,17 @@ ROWS = [
     Row("post", "departments/{support}/keys/{key}/rotate", DEVELOPERS, 201, {"grace_seconds": 60}),
     Row("get", "departments/{support}/adapters", EVERYONE),
     Row("post", "departments/{support}/adapters", DEVELOPERS, 202, {"name": "a", "base_model": "smollm2"}, True),
+    Row("get", "departments/{support}/sources", DEVELOPERS),
+    Row("get", "departments/{support}/imports", DEVELOPERS),
+    Row(
+        "post",
+        "departments/{support}/imports",
+        DEVELOPERS,
+        202,
+        {"name": "a", "base_model": "smollm2", "source": {"kind": "hugging_face", "repo": "acme/bot"}},
+    ),
+    Row("get", "departments/{support}/imports/{import}", DEVELOPERS),
+    Row("delete", "departments/{support}/imports/{import}", DEVELOPERS, 204),
     Row("get", "departments/{support}/quotas", EVERYONE),
     Row("put", "departments/{support}/quotas", ADMINS, 200, {"bytes": 9, "adapters": None}),
     Row("get", "departments/{support}/uploads", DEVELOPERS),
@@ -164,6 +175,7 @@ def call(row: Row, person: str, cast: Cast) -> int:
         "engine": cast.engine.pk,
         "gguf": cast.base_model.gguf_path,
         "upload": cast.upload.pk,
+        "import": cast.wish.pk,
         "comparison": cast.comparison.pk,
     }
     client = APIClient()
@@ -212,6 +224,7 @@ def _as_route(path: str) -> str:
         "{engine}": "<uuid:pk>",
         "{upload}": "<uuid:pk>",
         "{comparison}": "<uuid:pk>",
+        "{import}": "<uuid:pk>",
         "nodes/node-1": "nodes/<str:name>",
         "shares/sales": "shares/<str:receiver>",
         "versions/1": "versions/<int:number>",

@@ -34,6 +34,7 @@ PAGES = [
     "/limits/",
     "/limits/change/",
     "/departments/support/adapters/upload/",
+    "/departments/support/adapters/import/",
     "/departments/support/adapter/support-bot/",
     "/departments/support/adapter/support-bot/rollout/2/",
     "/departments/support/adapter/support-bot/rollout/back/",

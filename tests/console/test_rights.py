@@ -105,6 +105,15 @@ ROWS = [
     Row("platform-limits", READERS),
     Row("platform-limits-change", ADMINS),
     Row("platform-limits-change", ADMINS, body={"requests_per_minute": 9}),
+    Row("adapter-imports", DEVELOPERS, ["support"]),
+    Row(
+        "adapter-imports",
+        DEVELOPERS,
+        ["support"],
+        {"source": "hugging_face:", "repo": "acme/bot", "name": "new-bot", "base_model": "smollm2"},
+    ),
+    Row("adapter-import-cancel", DEVELOPERS, ["support", "import"]),
+    Row("adapter-import-cancel", DEVELOPERS, ["support", "import"], {}),
     Row("adapter-upload", DEVELOPERS, ["support"]),
     Row("adapter-upload", DEVELOPERS, ["support"], {"name": "new-bot", "base_model": "smollm2"}),
     Row("adapter", EVERYONE, ["support", "support-bot"]),
@@ -208,6 +217,7 @@ def address(row: Row, cast: Cast) -> str:
         "base_model": cast.base_model.pk,
         "engine": cast.engine.pk,
         "comparison": cast.comparison.pk,
+        "import": cast.wish.pk,
         "vera": cast.people["vera"].pk,  # type: ignore[union-attr]  # not nobody
     }
     return reverse(row.name, args=[ids.get(part, part) for part in row.parts])

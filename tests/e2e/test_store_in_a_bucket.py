@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from running_platform import free_port
+from deadline import wait_until
+from running_platform import ROOT, free_port
 from running_services import Services, start_services, stop_services
 from s3_server import ACCESS_KEY, SECRET_KEY, bucket_at, client, s3_server
 
@@ -41,7 +42,15 @@ def bucket_services(endpoint: str, tmp_path: Path) -> Iterator[Services]:
     home.mkdir()
     place = {"bucket": BUCKET, "prefix": "store", "endpoint": endpoint}
     place |= {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
-    running = start_services(home, {"POLYGRAFT_STORE_BUCKET": json.dumps(place)})
+    training = place | {"prefix": "training", "departments": ["support"]}
+    running = start_services(
+        home,
+        {
+            "POLYGRAFT_STORE_BUCKET": json.dumps(place),
+            "POLYGRAFT_ADAPTER_BUCKETS": json.dumps({"lake": training}),
+            "POLYGRAFT_ADAPTER_FOLDERS": json.dumps({"demo": {"path": str(ROOT / "demo" / "adapters")}}),
+        },
+    )
     yield running
     stop_services(running)
 
@@ -70,4 +79,19 @@ def test_an_adapter_lives_in_the_bucket_and_answers_from_the_nodes_copy(
     assert f"store/content/{digest}/adapter_model.safetensors" in keys
     assert f"store/derived/{digest}/{services.base_model}.gguf" in keys
     assert not (services.home / "store" / "adapters" / "content").exists()
+    _import_and_ask(services, "from-folder", {"kind": "folder", "name": "demo", "path": "support-bot"})
+    for file in folder.iterdir():
+        client(endpoint).put_object(Bucket=BUCKET, Key=f"training/run-7/{file.name}", Body=file.read_bytes())
+    _import_and_ask(services, "from-lake", {"kind": "bucket", "name": "lake", "path": "run-7"})
     assert (services.home / "node" / "adapters" / digest).is_dir()
+
+
+def _import_and_ask(services: Services, name: str, source: dict[str, str]) -> None:
+    body = {"name": name, "base_model": services.base_model, "source": source}
+    made = services.api("POST", "departments/support/imports", json=body)
+    assert made.status_code == 202, made.text
+    path = f"departments/support/imports/{made.json()['id']}"
+    wait_until(lambda: services.api("GET", path).json()["state"] == "done", seconds=30, what=f"{name} is imported")
+    version = services.wait_for_state("support", name, "ready")
+    assert version["source"]["kind"] == source["kind"]
+    assert VOICE in answer(services, name)

@@ -1,0 +1,1 @@
+"""Brings adapters in from other places: folders of the server, buckets, Hugging Face."""
