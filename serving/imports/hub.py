@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import tqdm
+from tqdm.auto import tqdm
 
 from serving.adapters.store_errors import StoreUnavailable
 from serving.imports.origin import Item, SourceProblem, plain_path
