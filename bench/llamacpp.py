@@ -29,14 +29,15 @@ from serving.adapters.convert_gguf import convert
 _FIGURES = ("tokens/s", "TTFT p50", "TTFT p99", "inter-token p50", "inter-token p99", "long TTFT", "peak MiB")
 # What others may take of the machine during a round, and how often a round is measured again before they may.
 _OTHERS, _AGAIN = 0.05, 4
-_BARE = ((1, 8), (2, 4), (8, 2))
+# Contexts, and the streams of each, as the works have them.
+_BARE = ((1, 1), (1, 8), (2, 4), (8, 2))
 
 
 def main() -> int:
     """Runs the benchmark; its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each work, on both servers in turn")
-    parser.add_argument("--only", help="works whose name contains this")
+    parser.add_argument("--only", help="works whose name contains this; `bare` for the limit")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--options", default="", help="more of our host's, such as --no-q4-1-pairs")
     given = parser.parse_args()
@@ -59,7 +60,7 @@ def main() -> int:
                 )
                 ours, theirs = asyncio.run(_measure(work, shape, given.rounds, folder))
                 reached &= _report(work, ours, theirs)
-        if not given.only:
+        if not given.only or given.only == "bare":
             _report_bare(adapters, given.threads)
     print("Every bar that was measured is reached." if reached else "A bar is not reached.")
     return 0 if reached else 1
@@ -137,16 +138,26 @@ def _quantile(values: list[float], share: float) -> float:
 
 
 def _report_bare(adapters: tuple[Path, ...], threads: int) -> None:
-    print("\nllama_decode alone, one context per adapter in turn, no sampling and no prompts: the limit to approach")
+    print("\nllama_decode alone, no sampling, no HTTP: the limit to approach, in tokens/s with the prompts and without")
     for count, streams in _BARE:
-        chosen = [part for path in adapters[:count] for part in ("--adapter", str(path))]
-        command = [
-            *(sys.executable, str(REPOSITORY / "bench" / "llamacpp_bare.py"), "--model", str(demo_model_path())),
-            *(*chosen, "--streams", str(streams), "--threads", str(threads)),
-        ]
-        paths = {"PYTHONPATH": str(REPOSITORY)}
-        ran = subprocess.run(command, env=os.environ | paths, check=True, capture_output=True, text=True)
-        print(f"  {count} × {streams}: {float(ran.stdout):.0f} tokens/s", flush=True)
+        rates = [_bare(adapters[:count], streams, threads)]
+        if count > 1:
+            rates.append(_bare(adapters[:count], streams, threads, "--side-by-side"))
+        told = "; side by side ".join(f"{all_of_it:.0f} and {decoding:.0f}" for all_of_it, decoding in rates)
+        print(f"  {count} × {streams}: {told}", flush=True)
+
+
+def _bare(adapters: tuple[Path, ...], streams: int, threads: int, *more: str) -> tuple[float, float]:
+    """Tokens per second of a process of its own: with the prompts' time, and without it."""
+    chosen = [part for path in adapters for part in ("--adapter", str(path))]
+    command = [
+        *(sys.executable, str(REPOSITORY / "bench" / "llamacpp_bare.py"), "--model", str(demo_model_path())),
+        *(*chosen, "--streams", str(streams), "--threads", str(threads), *more),
+    ]
+    paths = {"PYTHONPATH": str(REPOSITORY)}
+    ran = subprocess.run(command, env=os.environ | paths, check=True, capture_output=True, text=True)
+    all_of_it, decoding = map(float, ran.stdout.split())
+    return all_of_it, decoding
 
 
 if __name__ == "__main__":
