@@ -16,6 +16,11 @@ _LONGEST = {CARD: 256 * _KIB, SUMS: 64 * _KIB} | dict.fromkeys(SIGNATURES, 4 * _
 _MOST = 16
 
 
+def is_companion(name: str, size: int) -> bool:
+    """Whether a file of this name and size beside an adapter is worth fetching."""
+    return size <= _LONGEST.get(name, -1)
+
+
 class Companions:
     """Those of one upload, by their paths; bounded in number and size, so that memory is, too."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from serving.adapters.companions import is_companion
 from serving.adapters.names import CONFIG, WEIGHTS
 
 # What intake unpacks; other archives it would only refuse.
@@ -43,10 +44,15 @@ def is_archive(name: str) -> bool:
 
 
 def chosen(items: Sequence[Item]) -> list[Item]:
-    """The files that make the adapter: its two, or one archive; raises SourceProblem when they are not there."""
+    """The files to fetch: the adapter's two with its card and signatures, or one archive.
+
+    Raises:
+        SourceProblem: there is neither.
+    """
     by_name = {item.name.rpartition("/")[2]: item for item in items}
     if CONFIG in by_name and WEIGHTS in by_name:
-        return [by_name[CONFIG], by_name[WEIGHTS]]
+        companions = [item for name, item in by_name.items() if is_companion(name, item.size)]
+        return [by_name[CONFIG], by_name[WEIGHTS], *companions]
     archives = [item for item in items if is_archive(item.name)]
     if len(archives) == 1:
         return archives

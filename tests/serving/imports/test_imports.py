@@ -25,6 +25,8 @@ from serving.imports.origin import SourceProblem
 from serving.models import AdapterImport, AdapterVersion, ImportState, Upload
 from serving.quotas import quota_use
 from serving.registry import ENGINES_KEY
+from serving.signing import signing_key_add
+from signer import Signer
 from tenants.models import AuditEvent
 
 IMPORTS = "/api/v1/departments/support/imports"
@@ -128,6 +130,17 @@ def test_an_adapter_comes_from_a_folder_of_the_server(cast: Cast, folders: Path)
     assert AuditEvent.objects.filter(action="adapter.import", target="fresh").exists()
 
 
+def test_signatures_and_card_come_along(cast: Cast, folders: Path) -> None:
+    signer = Signer()
+    signing_key_add(department=cast.support, name="release", public_key=signer.public_key, by=None)
+    run_7 = folders / "support" / "run-7"
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (run_7 / f"{name}.minisig").write_bytes(signer.sign((run_7 / name).read_bytes()))
+    (run_7 / "README.md").write_text("---\nlicense: mit\n---\n")
+    facts = version_of(run(wish(cast, FOLDER))).report["facts"]
+    assert (facts["signed_by"], facts["license"]) == (f"{signer.key_id} (by a test)", ["mit"])
+
+
 def test_an_adapter_comes_from_a_bucket_with_its_etags(cast: Cast, bucket: BucketSource) -> None:
     version = version_of(run(wish(cast, BUCKET)))
     assert version.state == "ready"
@@ -141,7 +154,8 @@ def test_an_adapter_comes_from_a_hub_pinned_to_its_commit(cast: Cast, hub: Hub, 
     assert version.state == "ready"
     assert (version.source["commit"], version.source["revision"]) == (COMMIT, "main")
     fetched = {asked.rpartition("/")[2] for method, asked, _ in hub.seen if "/resolve/" in asked and method == "GET"}
-    assert fetched == {"adapter_config.json", "adapter_model.safetensors"}
+    card = {"README.md"} if path == "" else set()
+    assert fetched == {"adapter_config.json", "adapter_model.safetensors"} | card
     assert all(COMMIT in asked for _, asked, _ in hub.seen if "/resolve/" in asked)
 
 
