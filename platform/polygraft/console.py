@@ -51,6 +51,7 @@ def _entries(request: HttpRequest) -> list[Entry]:
     if may(user, Right.PLATFORM_VIEW):
         entries.append(entry("Engines", "engine", "engine-list"))
         entries.append(entry("Limits", "gauge", "platform-limits"))
+        entries.append(entry("Retention", "archive", "platform-retention"))
     if may(user, Right.PLATFORM_MANAGE):
         entries.append(entry("Users", "users", "user-list"))
     if Role.OWNER in roles or may(user, Right.AUDIT_VIEW):

@@ -125,11 +125,21 @@ def test_the_side_bar_shows_what_one_may_see(sign_in) -> None:
         "Base models",
         "Engines",
         "Limits",
+        "Retention",
         "Users",
         "Audit",
         "API",
     ]
-    assert entries("audrey") == ["Overview", "Departments", "Base models", "Engines", "Limits", "Audit", "API"]
+    assert entries("audrey") == [
+        "Overview",
+        "Departments",
+        "Base models",
+        "Engines",
+        "Limits",
+        "Retention",
+        "Audit",
+        "API",
+    ]
     assert entries("olga") == ["Overview", "Departments", "Playground", "Base models", "Audit", "API"]
     assert entries("vera") == ["Overview", "Departments", "Playground", "Base models", "API"]
 
