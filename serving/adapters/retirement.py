@@ -92,10 +92,11 @@ def adapter_restore(*, adapter: Adapter, by: User | None) -> None:
 def adapter_delete(*, adapter: Adapter, by: User | None) -> None:
     """Delete an adapter: new requests get 404 within a second, running ones finish, engines then let go of it.
 
-    Its bytes leave the store, unless another adapter has the same.
+    Its bytes leave the store, unless another adapter has the same. Its comparisons go with it, prompts and answers.
     """
     if Adapter.objects.alive().filter(pk=adapter.pk).update(deleted_at=timezone.now()) != 1:
         return
+    adapter.comparisons.all().delete()
     audit_record(action="adapter.delete", target=adapter.name, by=by, department=adapter.department)
     transaction.on_commit(lambda: announce(Change.MODELS, Change.WORK))
     transaction.on_commit(release_request)

@@ -33,9 +33,12 @@ def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Config().allowed_hosts == ["llm.example.org", "localhost"]
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
-def test_the_address_shown_to_people_can_be_called(host: str) -> None:
-    assert Config(host=host, port=8080).base_url == "http://127.0.0.1:8080"
+@pytest.mark.parametrize(
+    ("host", "called"),
+    [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("::", "[::1]"), ("fd00::7", "[fd00::7]")],
+)
+def test_the_address_shown_to_people_can_be_called(host: str, called: str) -> None:
+    assert Config(host=host, port=8080).base_url == f"http://{called}:8080"
 
 
 @pytest.mark.parametrize(("name", "value"), [("DATABASE_URL", "mysql://x"), ("REDIS_URL", "nonsense")])

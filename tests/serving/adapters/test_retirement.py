@@ -140,6 +140,14 @@ def test_a_deleted_versions_bytes_leave_the_store(cast: Cast, files: list[tuple[
     assert contents_release() == 0
 
 
+def test_a_deleted_adapters_comparisons_go_with_it(cast: Cast) -> None:
+    assert cast.adapter.comparisons.count() == 1
+    adapter_archive(adapter=cast.adapter, by=None)
+    assert cast.adapter.comparisons.count() == 1
+    adapter_delete(adapter=cast.adapter, by=None)
+    assert not Comparison.objects.exists()
+
+
 def test_bytes_that_another_department_has_stay(cast: Cast, files: list[tuple[str, BinaryIO]]) -> None:
     mine, theirs = stored(cast, files, cast.support), stored(cast, files, cast.legal)
     adapter_delete(adapter=mine.adapter, by=None)
