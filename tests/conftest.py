@@ -1,14 +1,14 @@
 """What every test has: the cast, and a broker that goes nowhere."""
 
-from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from cast import Cast, make_cast
 from polygraft.celery import app
 
-TESTS = Path(__file__).parent
-WHOLE_PLATFORMS = {"e2e", "polygraft"}
+WHOLE_PLATFORMS = ("tests/e2e/", "tests/polygraft/")
 
 
 @pytest.fixture
@@ -23,13 +23,17 @@ def _tasks_go_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app.conf, "broker_url", "memory://")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one of pytest's processes, and all that start a whole platform in the same one.
+class FilesApart(LoadScopeScheduling):
+    """Keeps a file's tests in one of pytest's processes, and all that start a whole platform in the same one.
 
     The files share their fixtures; platforms side by side would starve each other's engines of the few cores.
     """
-    for item in items:
-        file = item.path.relative_to(TESTS)
-        group = "platforms" if file.parts[0] in WHOLE_PLATFORMS else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "platforms" if file.startswith(WHOLE_PLATFORMS) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """How the tests are divided when pytest runs them in several processes."""
+    return FilesApart(config, log)

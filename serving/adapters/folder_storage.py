@@ -31,9 +31,8 @@ class FolderStorage(FileSystemStorage):
         try:
             # On the store's own file system a second name costs nothing, and it outlives the first.
             os.link(source, destination)
-        except FileNotFoundError:
-            raise
         except OSError:
+            # Another file system; or an equal file was just put in its place, and the old one has no name any more.
             shutil.copyfile(source, destination)
 
     def delete(self, name: str) -> None:
