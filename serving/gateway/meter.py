@@ -2,7 +2,8 @@
 
 Records wait in this process for a moment, then go to Redis in batches. While Redis is away they wait on, up to a
 bound; beyond it, and when the process ends, they go to the spool, and from there to Redis once it is back. The records
-of a process that was killed are in its journal. A record may arrive twice; its `request_id` says so to the consumer.
+of a process that was killed are in its journal, until the database has them. A record may arrive twice; its
+`request_id` says so to the consumer.
 """
 
 import asyncio
@@ -76,6 +77,7 @@ class Meter:
                 await self._empty()
         self._closed = True
         self._put_on_disk_at_once()
+        self._stream.trust()
         self._journal.close()
 
     async def _empty(self) -> bool:
@@ -83,14 +85,15 @@ class Meter:
         while self._waiting:
             batch = list(islice(self._waiting, BATCH))
             try:
-                await self._stream.append([entry.record() for entry in batch])
+                await self._stream.append([entry.record() for entry in batch], batch)
             except (RedisError, OSError) as error:
                 USAGE_WAITING.set(len(self._waiting))
                 if len(self._waiting) > MAX_WAITING:
                     log.warning("usage.spooled", records=len(self._waiting), reason=str(error))
                     await self._put_on_disk()
                 return False
-            self._forget(len(batch))
+            for _ in batch:
+                self._waiting.popleft()
         USAGE_WAITING.set(0)
         return True
 

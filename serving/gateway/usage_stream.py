@@ -12,6 +12,8 @@ from typing import Any
 import redis.asyncio
 import structlog
 
+from serving.gateway.journal import Entry
+
 log = structlog.get_logger(__name__)
 
 STREAM = "polygraft:usage"
@@ -33,19 +35,22 @@ class UsageStream:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._kept: deque[tuple[tuple[int, int], Sequence[bytes]]] = deque()
+        self._kept: deque[tuple[tuple[int, int], Sequence[bytes], Sequence[Entry]]] = deque()
         self._count = 0
         self._run_id: str | None = None
 
-    async def append(self, records: Sequence[bytes]) -> None:
+    async def append(self, records: Sequence[bytes], entries: Sequence[Entry] = ()) -> None:
         """Append a batch of records, none of which has a line break.
+
+        The journal's entries that they are from are freed once the database has them: should this process be killed,
+        and Redis lose its memory then, another process still finds them there.
 
         Raises:
             RedisError, OSError: Redis has not taken it, or has and could not say so.
         """
         async with asyncio.timeout(_SEND_SECONDS):
             last: Any = await self._client.eval(_APPEND, 1, STREAM, b"\n".join(records))
-        self._kept.append((_id(last), records))
+        self._kept.append((_id(last), records, entries))
         self._count += len(records)
         while self._count > _MAX_KEPT:
             self._forget_oldest()
@@ -63,13 +68,13 @@ class UsageStream:
         run_id: str = server["run_id"]
         if self._run_id not in (None, run_id):
             kept, self._kept, self._count = self._kept, deque(), 0
-            log.warning("usage.appended_again", records=sum(len(records) for _, records in kept))
+            log.warning("usage.appended_again", records=sum(len(batch[1]) for batch in kept))
             while kept:
                 try:
-                    await self.append(kept[0][1])
+                    await self.append(*kept[0][1:])
                 except BaseException:
                     self._kept.extend(kept)
-                    self._count = sum(len(records) for _, records in self._kept)
+                    self._count = sum(len(batch[1]) for batch in self._kept)
                     raise
                 kept.popleft()
         else:
@@ -78,6 +83,11 @@ class UsageStream:
             while self._kept and (first is None or self._kept[0][0] < first):
                 self._forget_oldest()
         self._run_id = run_id
+
+    def trust(self) -> None:
+        """Leave to Redis alone what lies in it: this process ends."""
+        while self._kept:
+            self._forget_oldest()
 
     @property
     def doubtful(self) -> bool:
@@ -90,8 +100,10 @@ class UsageStream:
         return self._count
 
     def _forget_oldest(self) -> None:
-        _, records = self._kept.popleft()
+        _, records, entries = self._kept.popleft()
         self._count -= len(records)
+        for entry in entries:
+            entry.free()
 
 
 def _id(text: bytes) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import shutil
+import tempfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +20,7 @@ from deadline import wait_until
 from polygraft.conf import config
 from serving import usage
 from serving.gateway.app import Gateway
+from serving.gateway.journal import Journal
 from serving.gateway.spool import Spool
 from serving.gateway.usage_stream import STREAM
 from serving.models import BaseModel, UsageRecord
@@ -250,6 +253,24 @@ def test_what_a_redis_without_memory_forgot_before_it_was_stored_is_appended_aga
     wait_until(lambda: len(usage_records()) >= 3, seconds=10, what="they are there again")
     usage_store()
     assert sorted(record.request_id for record in UsageRecord.objects.all()) == sorted([stored, *forgotten])
+
+
+def test_what_is_not_in_the_database_yet_outlives_a_gateway_that_is_killed(
+    cast: Cast, engines: Engines, serve: Serve, tmp_path: Path
+) -> None:
+    def left_behind() -> list[bytes]:
+        """What another process would find, were this one killed now."""
+        copy = Path(tempfile.mkdtemp(dir=tmp_path)) / "spool"
+        shutil.copytree(config().home / "spool", copy)
+        with Journal(copy).claim_orphan() as records:
+            return records or []
+
+    engines.start()
+    name = serve().client(cast.secret).post(CHAT, json=question()).headers["x-request-id"]
+    wait_until(usage_records, seconds=5, what="Redis has the record")
+    assert [orjson.loads(record)["request_id"] for record in left_behind()] == [name]
+    usage_store()
+    wait_until(lambda: not left_behind(), seconds=5, what="it is confirmed")
 
 
 def test_the_stream_has_the_name_that_the_consumer_reads() -> None:
