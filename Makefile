@@ -26,7 +26,7 @@ vllm-cpu: setup ## Prepare vLLM for a machine without a GPU, for the tests that 
 
 test: setup ## Run every check and every test, as CI does; ARGS are for pytest
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types migrations imports
-	$(BIN)/pytest --numprocesses=2 $(if $(POLYGRAFT_FORBID_SKIPS),-p tests.forbid_skips) $(ARGS)
+	$(BIN)/pytest $(if $(POLYGRAFT_FORBID_SKIPS),-p tests.forbid_skips) $(ARGS)
 
 lint: setup ## Check style and formatting
 	$(BIN)/ruff check --no-cache
