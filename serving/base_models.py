@@ -15,6 +15,18 @@ from tenants.audit import audit_record
 from tenants.models import Department, User
 
 
+def base_model_granted(department: Department, name: str) -> BaseModel:
+    """The base model of this name, for a department that may use it.
+
+    Raises:
+        ValidationError: there is none for it, whether or not others have one.
+    """
+    base_model = BaseModel.objects.granted_to(department.pk).filter(name=name).first()
+    if base_model is None:
+        raise ValidationError({"base_model": f"There is no base model {name} for this department."})
+    return base_model
+
+
 @transaction.atomic
 def base_model_create(
     *,

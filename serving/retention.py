@@ -81,7 +81,7 @@ def retention_set(
         ValidationError: a number is out of range.
     """
     policy = RetentionPolicy.objects.filter(department=department).first() or RetentionPolicy(department=department)
-    before = _words(policy) if policy.pk else None
+    before = policy.as_json() if policy.pk else None
     policy.keep_newest, policy.keep_used_days, policy.grace_days = keep_newest, keep_used_days, grace_days
     policy.full_clean()
     policy.save()
@@ -91,7 +91,7 @@ def retention_set(
         by=by,
         department=department,
         before=before,
-        after=_words(policy),
+        after=policy.as_json(),
     )
     return policy
 
@@ -103,7 +103,7 @@ def retention_inherit(*, department: Department, by: User | None) -> None:
     if policy is None:
         return
     audit_record(
-        action="retention.inherit", target=department.slug, by=by, department=department, before=_words(policy)
+        action="retention.inherit", target=department.slug, by=by, department=department, before=policy.as_json()
     )
     policy.delete()
 
@@ -156,7 +156,3 @@ def _last_used(department: Department, since: datetime) -> dict[int, datetime]:
     """Version → when it last answered, whoever asked, of those that did since then."""
     records = UsageRecord.objects.filter(adapter_version__adapter__department=department, at__gte=since).order_by()
     return dict(records.values("adapter_version").annotate(last=Max("at")).values_list("adapter_version", "last"))
-
-
-def _words(policy: RetentionPolicy) -> dict[str, int | None]:
-    return {name: getattr(policy, name) for name in ("keep_newest", "keep_used_days", "grace_days")}

@@ -1,8 +1,8 @@
 """Lets bytes go from the store once no version has them any more, and keeps that from crossing with an upload.
 
 Identical bytes are stored once, whoever uploaded them. So the bytes of a version that was deleted, or that an engine
-refused, go only when no other version has
-the same digest; and a version takes its digest only while the bytes are there. Both are done under one lock.
+refused, go only when no other version has the same digest; and a version takes its digest only while the bytes are
+there. Both are done under one lock.
 """
 
 from collections.abc import Callable

@@ -6,7 +6,6 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, parsers, status
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,7 +18,8 @@ from serving.api.serializers import (
     UploadedSerializer,
     UploadSerializer,
 )
-from serving.models import Adapter, BaseModel
+from serving.base_models import base_model_granted
+from serving.models import Adapter
 from serving.uploads.lifecycle import uploads_complete
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView
@@ -46,13 +46,10 @@ class AdapterList(DepartmentView, generics.ListAPIView[Adapter]):
         """Upload a version of an adapter; its checks run in the background."""
         wished = self._wish(request)
         uploads = uploads_complete(self.department, [str(pk) for pk in wished.get("uploads", ())])
-        base_model = BaseModel.objects.granted_to(self.department.pk).filter(name=wished["base_model"]).first()
-        if base_model is None:
-            raise ValidationError({"base_model": f"There is no base model {wished['base_model']} for this department."})
         version = adapter_upload(
             department=self.department,
             name=wished["name"],
-            base_model=base_model,
+            base_model=base_model_granted(self.department, wished["base_model"]),
             files=[(part.name, part.file) for parts in request.FILES.lists() for part in parts[1]],
             uploads=uploads,
             by=self.person,

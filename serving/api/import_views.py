@@ -7,10 +7,10 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from serving.base_models import base_model_granted
 from serving.imports.lifecycle import import_create, import_delete
 from serving.imports.sources import BUCKET, FOLDER, HUGGING_FACE, sources_of
 from serving.models import AdapterImport, BaseModel
@@ -93,13 +93,10 @@ class ImportList(DepartmentView, generics.ListAPIView[AdapterImport]):
         data = ImportCreateSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         wished = data.validated_data
-        base_model = BaseModel.objects.granted_to(self.department.pk).filter(name=wished["base_model"]).first()
-        if base_model is None:
-            raise ValidationError({"base_model": f"There is no base model {wished['base_model']} for this department."})
         wish = import_create(
             department=self.department,
             name=wished["name"],
-            base_model=base_model,
+            base_model=base_model_granted(self.department, wished["base_model"]),
             source=wished["source"],
             notes=wished["notes"],
             by=self.person,

@@ -90,7 +90,7 @@ class PlatformRetention(PlatformView):
     @extend_schema(responses=PolicySerializer)
     def get(self, request: Request) -> Response:
         """Read it."""
-        policy = RetentionPolicy.objects.filter(department=None).first() or RetentionPolicy()
+        policy = RetentionPolicy.of_platform()
         return Response(PolicySerializer(policy).data)
 
     @extend_schema(request=PolicySerializer, responses=PolicySerializer)

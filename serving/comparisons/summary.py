@@ -1,7 +1,7 @@
 """What a comparison shows: figures of each candidate, pairs of candidates, and in a sentence which is better."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
 from serving.comparisons.chances import ALPHA, holm, mcnemar_p, wilson_interval
@@ -162,11 +162,7 @@ def _leader(figures: list[Figures], judgements: list[dict[int, bool]]) -> tuple[
     names = [one.candidate for one in figures]
     pairs = [_pair(names[place], names[other], judgements[place], judgements[other]) for other in others]
     corrected = holm([pair.p for pair in pairs])
-    pairs = [
-        Pair(pair.first, pair.second, pair.both_judged, pair.only_first, pair.only_second, p)
-        for pair, p in zip(pairs, corrected, strict=True)
-    ]
-    return names[place], pairs
+    return names[place], [replace(pair, p=p) for pair, p in zip(pairs, corrected, strict=True)]
 
 
 def _sentence(figures: list[Figures], leader: str | None, pairs: list[Pair]) -> str:

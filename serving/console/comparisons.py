@@ -18,10 +18,11 @@ from serving.comparisons.policy import policy_as_json, policy_of, policy_set
 from serving.comparisons.results import SHOWS, results_of
 from serving.comparisons.sampling import sampling_of
 from serving.comparisons.summary import summary_of
+from serving.console.adapters import adapter_of
 from serving.console.comparison_form import ComparisonForm, ComparisonPolicyForm
 from serving.console.comparison_promotion import promotion_of
 from serving.console.comparison_rows import comparison_rows
-from serving.models import Adapter, Comparison
+from serving.models import Comparison
 from serving.models.comparison import Proof
 from tenants.access import Right, department_for
 from tenants.models import Department
@@ -33,7 +34,7 @@ _PROMPTS_PER_PAGE = 20
 def comparison_list(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """The comparisons of an adapter."""
     department = department_for(person(request), slug, Right.DEPARTMENT_VIEW)
-    adapter = _adapter(department, name)
+    adapter = adapter_of(department, name)
     sorts = {"name": "name", "prompts": "prompt_count", "created": "created_at", "state": "state"}
     rows = adapter.comparisons.select_related("created_by")
     shown = listing(request, rows, search=["name"], sorts=sorts, default="-created")
@@ -47,7 +48,7 @@ def comparison_list(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 def comparison_new(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Begin a comparison."""
     department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
-    adapter = _adapter(department, name)
+    adapter = adapter_of(department, name)
     data = (request.POST, request.FILES) if request.method == "POST" else (None, None)
     form = ComparisonForm(adapter, *data)
     if form.is_valid():
@@ -137,13 +138,8 @@ def department_comparison_policy(request: HttpRequest, slug: str) -> HttpRespons
     return ask(request, "serving/comparison_policy.html", {"department": department}, back=back, form=form)
 
 
-def _adapter(department: Department, name: str) -> Adapter:
-    living = department.adapters.alive().select_related("base_model", "rollout", "department")
-    return get_object_or_404(living, name=name)
-
-
 def _comparison(department: Department, name: str, pk: uuid.UUID) -> Comparison:
-    comparisons = _adapter(department, name).comparisons.select_related(
+    comparisons = adapter_of(department, name).comparisons.select_related(
         "created_by", "adapter__rollout", "adapter__department", "adapter__base_model"
     )
     return get_object_or_404(comparisons, pk=pk)

@@ -48,7 +48,7 @@ def department_retention(request: HttpRequest, slug: str) -> HttpResponse:
     right = Right.DEPARTMENT_CHANGE if is_change else Right.DEPARTMENT_VIEW
     department = department_for(person(request), slug, right)
     policy = RetentionPolicy.of(department)
-    form = RetentionForm(request.POST if is_change else None, initial=_filled_in(policy))
+    form = RetentionForm(request.POST if is_change else None, initial=policy.as_json())
     shown = policy
     if form.is_valid():
         if "preview" not in request.POST:
@@ -87,8 +87,8 @@ def platform_retention(request: HttpRequest) -> HttpResponse:
     """The policy of all departments without one of their own, with what it would do."""
     is_change = request.method == "POST"
     require(person(request), Right.PLATFORM_MANAGE if is_change else Right.PLATFORM_VIEW)
-    policy = RetentionPolicy.objects.filter(department=None).first() or RetentionPolicy()
-    form = RetentionForm(request.POST if is_change else None, initial=_filled_in(policy))
+    policy = RetentionPolicy.of_platform()
+    form = RetentionForm(request.POST if is_change else None, initial=policy.as_json())
     shown = policy
     if form.is_valid():
         if "preview" not in request.POST:
@@ -109,10 +109,6 @@ def platform_retention(request: HttpRequest) -> HttpResponse:
         },
         status=422 if form.errors else 200,
     )
-
-
-def _filled_in(policy: RetentionPolicy) -> dict[str, int | None]:
-    return {name: getattr(policy, name) for name in ("keep_newest", "keep_used_days", "grace_days")}
 
 
 def _steps_everywhere(policy: RetentionPolicy) -> list[Step]:

@@ -6,8 +6,8 @@ knows records by their `request_id` and ignores those that it has.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import redis.asyncio
 import structlog
@@ -30,12 +30,20 @@ _SEND_SECONDS = 5.0
 _MAX_KEPT = 20_000
 
 
+class Batch(NamedTuple):
+    """Records that were appended together: the id of the last one, and the journal's entries that they are from."""
+
+    last: tuple[int, int]
+    records: Sequence[bytes]
+    entries: Sequence[Entry]
+
+
 class UsageStream:
     """The stream, and the records that lie in it as far as is known, oldest first."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._kept: deque[tuple[tuple[int, int], Sequence[bytes], Sequence[Entry]]] = deque()
+        self._kept: deque[Batch] = deque()
         self._count = 0
         self._run_id: str | None = None
 
@@ -50,7 +58,7 @@ class UsageStream:
         """
         async with asyncio.timeout(_SEND_SECONDS):
             last: Any = await self._client.eval(_APPEND, 1, STREAM, b"\n".join(records))
-        self._kept.append((_id(last), records, entries))
+        self._kept.append(Batch(_id(last), records, entries))
         self._count += len(records)
         while self._count > _MAX_KEPT:
             self._forget_oldest()
@@ -68,19 +76,19 @@ class UsageStream:
         run_id: str = server["run_id"]
         if self._run_id not in (None, run_id):
             kept, self._kept, self._count = self._kept, deque(), 0
-            log.warning("usage.appended_again", records=sum(len(batch[1]) for batch in kept))
+            log.warning("usage.appended_again", records=_count(kept))
             while kept:
                 try:
-                    await self.append(*kept[0][1:])
+                    await self.append(kept[0].records, kept[0].entries)
                 except BaseException:
                     self._kept.extend(kept)
-                    self._count = sum(len(batch[1]) for batch in self._kept)
+                    self._count = _count(self._kept)
                     raise
                 kept.popleft()
         else:
             # The consumer deletes entries once they are stored: what is older than the first one is safe.
             first = _id(entries[0][0]) if entries else None
-            while self._kept and (first is None or self._kept[0][0] < first):
+            while self._kept and (first is None or self._kept[0].last < first):
                 self._forget_oldest()
         self._run_id = run_id
 
@@ -100,10 +108,14 @@ class UsageStream:
         return self._count
 
     def _forget_oldest(self) -> None:
-        _, records, entries = self._kept.popleft()
-        self._count -= len(records)
-        for entry in entries:
+        batch = self._kept.popleft()
+        self._count -= len(batch.records)
+        for entry in batch.entries:
             entry.free()
+
+
+def _count(batches: Iterable[Batch]) -> int:
+    return sum(len(batch.records) for batch in batches)
 
 
 def _id(text: bytes) -> tuple[int, int]:

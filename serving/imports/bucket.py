@@ -34,8 +34,11 @@ class BucketOrigin:
 
     def items(self) -> Sequence[Item]:
         """The objects right under the prefix."""
-        with answering(self._name):
-            found = [self._archive()] if is_archive(self._path) else self._listed()
+        try:
+            with answering(self._name):
+                found = [self._archive()] if is_archive(self._path) else self._listed()
+        except FileNotFoundError as error:
+            raise SourceProblem(f"There is no object {self._path} in {self._name}.") from error
         if not found:
             raise SourceProblem(f"There is nothing under {self._path or 'the prefix'} in {self._name}.")
         return found
@@ -51,12 +54,7 @@ class BucketOrigin:
         return {"kind": "bucket", "name": self._name, "path": self._path, "etags": self._tags}
 
     def _archive(self) -> Item:
-        try:
-            head = self._client.head_object(Bucket=self._bucket, Key=self._key)
-        except self._client.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
-                raise SourceProblem(f"There is no object {self._path} in {self._name}.") from error
-            raise
+        head = self._client.head_object(Bucket=self._bucket, Key=self._key)
         return Item(name=self._path.rpartition("/")[2], size=head["ContentLength"], tag=head["ETag"].strip('"'))
 
     def _listed(self) -> list[Item]:

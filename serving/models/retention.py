@@ -50,3 +50,12 @@ class RetentionPolicy(models.Model):
         """What holds for a department: its own policy, else the platform's, else one that keeps everything."""
         found = cls.objects.filter(models.Q(department=department) | models.Q(department=None))
         return found.order_by(models.F("department").desc(nulls_last=True)).first() or cls()
+
+    @classmethod
+    def of_platform(cls) -> Self:
+        """The platform's, else one that keeps everything."""
+        return cls.objects.filter(department=None).first() or cls()
+
+    def as_json(self) -> dict[str, int | None]:
+        """What it says, by the names of its fields."""
+        return {name: getattr(self, name) for name in ("keep_newest", "keep_used_days", "grace_days")}

@@ -173,8 +173,7 @@ def _ready(adapter: Adapter) -> set[int]:
 
 def _check(adapter: Adapter, weights: Mapping[int, int]) -> None:
     ready = _ready(adapter)
-    problems = [f"{adapter.name} is archived. Restore it first."] if adapter.archived_at else []
-    problems += [f"Version {number} of {adapter.name} is not ready." for number in weights if number not in ready]
+    problems = [f"Version {number} of {adapter.name} is not ready." for number in weights if number not in ready]
     problems += [f"The share of version {number} must be above 0." for number, share in weights.items() if share <= 0]
     if adapter.archived_at is not None:
         problems.append(f"{adapter.name} is archived. Restore it before you roll a version out.")
