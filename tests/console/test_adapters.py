@@ -8,9 +8,10 @@ from django.test import Client
 
 from cast import Cast
 from polygraft.live import redis_client
+from published_engine import publish_engine
 from serving.engines.names import engine_adapter_name
 from serving.models import AdapterVersion, BaseModel, VersionState
-from serving.registry import EngineEntry, engine_publish, engine_withdraw
+from serving.registry import engine_withdraw
 
 PAGE = "/departments/support/adapter/support-bot/"
 UPLOAD = "/departments/support/adapters/upload/"
@@ -116,18 +117,7 @@ def test_a_report_cannot_smuggle_markup_into_the_page(cast: Cast, sign_in) -> No
 
 def test_a_version_tells_how_many_engines_hold_it(cast: Cast, sign_in) -> None:
     live = cast.adapter.versions.get(number=1)
-    entry = EngineEntry(
-        id="e1",
-        node="n",
-        kind="llamacpp",
-        base_model_id=cast.base_model.pk,
-        base_model="smollm2",
-        address="127.0.0.1:1",
-        secret="",
-        state="ready",
-        resident=frozenset({engine_adapter_name(live.digest)}),
-    )
-    engine_publish(redis_client(), entry)
+    publish_engine(cast, id="e1", resident=frozenset({engine_adapter_name(live.digest)}))
     try:
         html = sign_in("vera").get(PAGE).content.decode()
     finally:

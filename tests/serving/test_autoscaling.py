@@ -12,10 +12,11 @@ from django.utils import timezone
 from cast import Cast
 from clock import Clock
 from polygraft.live import async_redis_client, redis_client
+from published_engine import publish_engine
 from serving import autoscaling
 from serving.autoscaling import SCALING_KEY, deployment_wake, replicas_decide, sleepers_announce
 from serving.models import Engine, EngineState, Node, PlatformEvent, UsageRecord
-from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
+from serving.registry import ENGINES_KEY
 from serving.wake import ASLEEP_KEY, WANTED_KEY, wake
 
 
@@ -46,20 +47,7 @@ def ready_engine(cast: Cast, **load: Any) -> Engine:
         state=EngineState.READY,
         ready_at=timezone.now() + timedelta(seconds=40),
     )
-    engine_publish(
-        redis_client(),
-        EngineEntry(
-            id=str(engine.pk),
-            node="node-1",
-            kind=cast.deployment.engine_kind,
-            base_model_id=cast.base_model.pk,
-            base_model="smollm2",
-            address="127.0.0.1:1",
-            secret="s",
-            state="ready",
-            **load,
-        ),
-    )
+    publish_engine(cast, id=str(engine.pk), kind=cast.deployment.engine_kind, **load)
     return engine
 
 

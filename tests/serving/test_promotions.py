@@ -11,12 +11,13 @@ from django.utils import timezone
 from cast import Cast
 from clock import Clock
 from polygraft.live import redis_client
+from published_engine import publish_engine
 from serving import promotions
 from serving.engines.kinds import EngineKind
 from serving.models import Adapter, Deployment, PlatformEvent, UsageRecord
 from serving.placements import adapter_place
 from serving.promotions import PROMOTION_KEY, promotions_decide
-from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
+from serving.registry import ENGINES_KEY
 from serving.tiers import Tier
 from tenants.models import Department
 
@@ -54,20 +55,7 @@ def traffic(
 
 
 def vllm(cast: Cast, **load: Any) -> None:
-    engine_publish(
-        redis_client(),
-        EngineEntry(
-            id=uuid.uuid4().hex,
-            node="node-1",
-            kind="vllm",
-            base_model_id=cast.base_model.pk,
-            base_model="smollm2",
-            address="127.0.0.1:1",
-            secret="s",
-            state="ready",
-            **load,
-        ),
-    )
+    publish_engine(cast, id=uuid.uuid4().hex, kind="vllm", **load)
 
 
 def sentences() -> list[str]:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from adapter_factory import small_adapter
 from cast import Cast
 from polygraft.live import redis_client
+from published_engine import publish_engine
 from serving.adapters.files import adapter_store, gguf_name, upload_folder
 from serving.adapters.intake import adapter_upload, version_take_in
 from serving.adapters.node_copies import NodeCopies
@@ -18,7 +19,7 @@ from serving.adapters.retirement import adapter_delete
 from serving.adapters.store import AdapterStore
 from serving.adapters.store_errors import StoreUnavailable
 from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
-from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
+from serving.registry import ENGINES_KEY
 from serving.tasks import take_in_version
 from tenants.models import AuditEvent, Department
 
@@ -75,19 +76,7 @@ def test_a_second_version_waits_for_somebodys_word(cast: Cast, files: list[tuple
 
 
 def test_while_an_engine_runs_a_version_waits_for_its_probe(cast: Cast, files: list[tuple[str, BinaryIO]]) -> None:
-    engine_publish(
-        redis_client(),
-        EngineEntry(
-            id="e",
-            node="node-1",
-            kind="llamacpp",
-            base_model_id=cast.base_model.pk,
-            base_model="smollm2",
-            address="127.0.0.1:1",
-            secret="s",
-            state="ready",
-        ),
-    )
+    publish_engine(cast)
     version = upload(cast, files)
     version_take_in(version.pk)
     assert state(version) == VersionState.VALIDATING

@@ -11,6 +11,7 @@ from django.utils import timezone
 from adapter_factory import small_adapter
 from cast import Cast
 from polygraft.live import redis_client
+from published_engine import publish_engine
 from serving.adapters import intake
 from serving.adapters.content import contents_release
 from serving.adapters.files import adapter_store
@@ -28,7 +29,7 @@ from serving.adapters.uses import uses_of_adapter, uses_of_version
 from serving.engines.names import engine_adapter_name
 from serving.models import Adapter, AdapterVersion, Comparison, UsageRecord, VersionState
 from serving.models.comparison import ComparisonState
-from serving.registry import ENGINES_KEY, EngineEntry, engine_publish
+from serving.registry import ENGINES_KEY
 from serving.rollouts import rollout_set
 from tenants.models import AuditEvent, Department
 
@@ -201,20 +202,7 @@ def test_what_uses_a_version_is_told_before(cast: Cast, second: AdapterVersion) 
             status=200,
             duration_ms=1,
         )
-    engine_publish(
-        redis_client(),
-        EngineEntry(
-            id="e",
-            node="node-1",
-            kind="llamacpp",
-            base_model_id=cast.base_model.pk,
-            base_model="smollm2",
-            address="127.0.0.1:1",
-            secret="s",
-            state="ready",
-            resident=frozenset({engine_adapter_name(second.digest)}),
-        ),
-    )
+    publish_engine(cast, resident=frozenset({engine_adapter_name(second.digest)}))
     cast.deployment.pinned.add(cast.adapter)
     assert uses_of_version(second).sentences == [
         "It answered 1 request in the last 7 days, 1 of them by its number.",

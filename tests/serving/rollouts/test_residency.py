@@ -8,8 +8,9 @@ from django.core.exceptions import ValidationError
 
 from cast import DIGEST, Cast
 from polygraft.live import redis_client
+from published_engine import publish_engine
 from serving.engines.names import engine_adapter_name
-from serving.registry import EngineEntry, asked_key, engine_publish
+from serving.registry import asked_key
 from serving.rollouts import rollout_back, rollout_set
 from serving.rollouts.residency import versions_await
 
@@ -29,18 +30,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def publish(cast: Cast, *resident: str, name: str = "e1", **fields: str) -> None:
-    usual = {"kind": "llamacpp", "residency": "eager", "state": "ready"}
-    entry = EngineEntry(
-        id=name,
-        node="n",
-        base_model_id=cast.base_model.pk,
-        base_model="smollm2",
-        address="127.0.0.1:1",
-        secret="",
-        resident=frozenset(resident),
-        **{**usual, **fields},
-    )
-    engine_publish(redis_client(), entry)
+    publish_engine(cast, id=name, resident=frozenset(resident), **{"residency": "eager", **fields})
 
 
 def test_a_version_that_no_engine_could_load_is_not_rolled_out(cast: Cast, impatient: None) -> None:
