@@ -138,9 +138,9 @@ def storm(folder: Path, department: object, secret: str, seconds: float) -> dict
 def upload(folder: Path, department: object, secret: str, seconds: float) -> dict[str, float]:
     """From the moment that a version is ready until three engines hold it."""
     del secret, seconds
-    from serving.adapters.files import adapter_store
     from serving.adapters.lifecycle import version_stored
-    from serving.adapters.names import CONFIG, WEIGHTS
+    from serving.adapters.reading.names import CONFIG, WEIGHTS
+    from serving.adapters.store.files import adapter_store
     from serving.engines.names import engine_adapter_name
     from serving.models import Adapter, AdapterVersion, BaseModel
 
@@ -255,7 +255,7 @@ def zipf(folder: Path, department: object, secret: str, seconds: float) -> dict[
             )
             if _failures(asked):
                 raise SystemExit("Requests failed.")
-        from serving.reconciler import reconcile
+        from serving.fleet.reconciler import reconcile
 
         slowest = 0.0
         for _ in range(5):

@@ -24,10 +24,10 @@ def main() -> None:
     django.setup()
     from fake_driver import FakeDriver
     from polygraft.celery import app
-    from serving import restarts
-    from serving.adapters.node_copies import Copy, NodeCopies
+    from serving.adapters.store.node_copies import Copy, NodeCopies
     from serving.engines import supervisor
     from serving.engines.kinds import EngineKind
+    from serving.fleet import restarts
 
     driver = FakeDriver()
     driver.arguments = rest[rest.index("--") + 1 :] if "--" in rest else []

@@ -135,7 +135,7 @@ def wait_for(condition: Callable[[], object], what: str, *, seconds: float = _ST
 def ready_engines() -> list[Any]:
     """The engines that gateways may ask, as the registry has them."""
     from polygraft.live import redis_client
-    from serving.registry import living_engines
+    from serving.fleet.registry import living_engines
 
     return [entry for entry in living_engines(redis_client()) if entry.state == "ready"]
 

@@ -72,7 +72,7 @@ def published(
 ) -> Iterator[None]:
     """Keep an engine in the registry, as its node agent would; without slots nobody takes turns at it."""
     from polygraft.live import Change, announce, redis_client
-    from serving.registry import EngineEntry, engine_publish, engine_withdraw
+    from serving.fleet.registry import EngineEntry, engine_publish, engine_withdraw
 
     entry = EngineEntry(
         id=str(uuid.uuid4()),

@@ -26,9 +26,9 @@ import httpx
 
 from adapter_factory import MODULES, SMOLLM2_GGUF, small_adapter
 from running_platform import Platform, free_port, start_platform, stop_platform
-from serving.adapters.base_spec import BaseSpec
-from serving.adapters.examination import Bounds, Examination, examine_apart
-from serving.adapters.limits import GIB, MIB, Limits
+from serving.adapters.examination.base_spec import BaseSpec
+from serving.adapters.examination.process import Bounds, Examination, examine_apart
+from serving.adapters.reading.limits import GIB, MIB, Limits
 
 _ROUNDS = 5
 _BOUNDS = Bounds(seconds=300, memory_bytes=1024 * MIB)

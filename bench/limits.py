@@ -105,7 +105,7 @@ async def flood(secret: str, addresses: list[tuple[str, int]], rate: float, seco
 def recorded(count: int) -> list[tuple[float, int]]:
     """When each request arrived and what it got, from the usage records, as soon as all of them are there."""
     from polygraft.live import redis_client
-    from serving.usage import STREAM
+    from serving.accounting.usage import STREAM
 
     deadline = time.monotonic() + 30
     while redis_client().xlen(STREAM) < count and time.monotonic() < deadline:

@@ -23,8 +23,8 @@ from llamacpp_servers import Server, Shape, rival_binaries
 from llamacpp_work import WORKS, Measured, Work, together
 
 from demo_model import demo_model_path
-from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert
+from serving.adapters.examination.base_spec import BaseSpec
 
 _FIGURES = ("tokens/s", "TTFT p50", "TTFT p99", "inter-token p50", "inter-token p99", "long TTFT", "peak MiB")
 # What others may take of the machine during a round, and how often a round is measured again before they may.

@@ -20,7 +20,7 @@ _CONSUME = """
 import time, django
 django.setup()
 from redis.exceptions import RedisError
-from serving.usage import usage_store
+from serving.accounting.usage import usage_store
 while True:
     try:
         usage_store()
@@ -87,7 +87,7 @@ class Engines:
     def kill_one(self) -> None:
         """Kill the older one; another is there a moment after its agent has noticed."""
         from polygraft.live import redis_client
-        from serving.registry import engine_withdraw
+        from serving.fleet.registry import engine_withdraw
 
         with self._lock:
             process, engine_id, _ = self._running.pop(0)
@@ -112,7 +112,7 @@ class Engines:
         from redis.exceptions import RedisError
 
         from polygraft.live import Change, announce, redis_client
-        from serving.registry import EngineEntry, engine_publish
+        from serving.fleet.registry import EngineEntry, engine_publish
 
         with self._lock, contextlib.suppress(RedisError):
             for _, engine_id, address in self._running:

@@ -12,9 +12,9 @@ import random
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from serving.placement.tiers import Tier
 from serving.scaling.autoscale import Bounds, Load, Memory, autoscale
 from serving.scaling.promotion import Standing, Thresholds, Traffic, promotion
-from serving.tiers import Tier
 
 STEP_SECONDS = 5.0
 DECIDE_SECONDS = 30.0

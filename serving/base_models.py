@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from polygraft.live import Change, announce
-from serving.adapters.base_spec import BaseSpec, UnsupportedBase
+from serving.accounting.prices import FREE, Prices
+from serving.adapters.examination.base_spec import BaseSpec, UnsupportedBase
 from serving.models import BaseModel
-from serving.prices import FREE, Prices
 from tenants.audit import audit_record
 from tenants.models import Department, User
 

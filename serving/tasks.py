@@ -2,20 +2,20 @@
 
 from celery import shared_task
 
-from serving.adapters.content import contents_release
+from serving.accounting.limit_memory import limits_remember
+from serving.accounting.usage import usage_store
+from serving.accounting.version_minutes import minutes_forget
 from serving.adapters.intake import version_take_in
+from serving.adapters.retention import retention_apply_everywhere
+from serving.adapters.store.content import contents_release
 from serving.comparisons.lifecycle import comparison_next
 from serving.comparisons.run import comparison_run
 from serving.events import events_forget, events_take_in
+from serving.fleet.reconciler import reconcile
 from serving.imports.lifecycle import import_run, imports_expire
-from serving.limit_memory import limits_remember
-from serving.promotions import promotions_decide
-from serving.reconciler import reconcile
-from serving.retention import retention_apply_everywhere
+from serving.placement.promotions import promotions_decide
 from serving.rollouts.watch import rollouts_watch
 from serving.uploads.lifecycle import uploads_expire
-from serving.usage import usage_store
-from serving.version_minutes import minutes_forget
 
 
 # A store that is away comes back: until then the upload waits, and is tried again at most every five minutes.

@@ -7,9 +7,9 @@ from typing import Any
 import gguf
 import numpy as np
 
-from serving.adapters.architectures import BY_MODEL_TYPE
-from serving.adapters.safetensors_file import read_header
-from serving.adapters.safetensors_values import load
+from serving.adapters.examination.architectures import BY_MODEL_TYPE
+from serving.adapters.reading.safetensors_file import read_header
+from serving.adapters.reading.safetensors_values import load
 
 
 def _rope_base(config: dict[str, Any]) -> float:

@@ -4,7 +4,7 @@ from typing import Any
 
 from cast import Cast
 from polygraft.live import redis_client
-from serving.registry import EngineEntry, engine_publish
+from serving.fleet.registry import EngineEntry, engine_publish
 
 
 def publish_engine(cast: Cast, **fields: Any) -> None:

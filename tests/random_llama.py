@@ -7,7 +7,7 @@ import numpy as np
 
 from adapter_factory import safetensors
 from plain_gguf import write_gguf
-from serving.adapters.base_spec import BaseSpec
+from serving.adapters.examination.base_spec import BaseSpec
 from tiny_models import CONFIGS, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, VOCABULARY
 
 _HEAD = HIDDEN // HEADS

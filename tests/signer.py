@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cast import Cast
-from serving.signing import signing_key_add
+from serving.adapters.signing import signing_key_add
 
 # Of a key pair made for this test and thrown away: `minisign -S -m t.txt -t "polygraft's test"`, then the same with -l.
 MINISIGN_KEY = "RWSY3Rn7b3xUKwlxf2zoa/ET4cznhQS14rMXmetkL3MoQ++yEa7DlZCM"

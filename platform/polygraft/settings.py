@@ -164,11 +164,11 @@ SERVESTATIC_USE_FINDERS = DEBUG
 # Names carry no hash, so that a browser asks again soon after an upgrade; unchanged files answer 304.
 SERVESTATIC_MAX_AGE = 60
 _STORE: dict[str, Any] = {
-    "BACKEND": "serving.adapters.folder_storage.FolderStorage",
+    "BACKEND": "serving.adapters.store.folder_storage.FolderStorage",
     "OPTIONS": {"location": conf.home / "store" / "adapters"},
 }
 if conf.store_bucket is not None:
-    _STORE = {"BACKEND": "serving.adapters.bucket_storage.BucketStorage", "OPTIONS": {"place": conf.store_bucket}}
+    _STORE = {"BACKEND": "serving.adapters.store.bucket_storage.BucketStorage", "OPTIONS": {"place": conf.store_bucket}}
 STORAGES = {
     "adapters": _STORE,
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -1,0 +1,1 @@
+"""Adapters from their intake to their end: numbered, kept, shared, retired."""

@@ -19,16 +19,16 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from serving.adapters.architectures import ARCHITECTURES
-from serving.adapters.base_spec import BaseSpec
-from serving.adapters.limits import Limits
-from serving.adapters.lora_config import LoraConfig
-from serving.adapters.names import CONFIG, WEIGHTS
-from serving.adapters.peft_config import read_config
-from serving.adapters.report import Report
-from serving.adapters.safetensors_file import Tensor, read_header
-from serving.adapters.safetensors_values import load
-from serving.adapters.tensor_names import full_name, parse
+from serving.adapters.examination.architectures import ARCHITECTURES
+from serving.adapters.examination.base_spec import BaseSpec
+from serving.adapters.examination.lora_config import LoraConfig
+from serving.adapters.examination.peft_config import read_config
+from serving.adapters.examination.report import Report
+from serving.adapters.reading.limits import Limits
+from serving.adapters.reading.names import CONFIG, WEIGHTS
+from serving.adapters.reading.safetensors_file import Tensor, read_header
+from serving.adapters.reading.safetensors_values import load
+from serving.adapters.reading.tensor_names import full_name, parse
 
 Matrix = npt.NDArray[np.float32]
 

@@ -12,17 +12,17 @@ from django.db import transaction
 from django.db.models import Max
 
 from polygraft.conf import config
-from serving.adapters.base_spec import UnsupportedBase
 from serving.adapters.convert_gguf import convert
-from serving.adapters.examination import Bounds, Examination, examine_apart
-from serving.adapters.files import adapter_store, gguf_name, stage_files, upload_folder
+from serving.adapters.examination.base_spec import UnsupportedBase
+from serving.adapters.examination.process import Bounds, Examination, examine_apart
+from serving.adapters.examination.report import Report
 from serving.adapters.lifecycle import version_claim, version_reject, version_stored, versions_release_unprobed
-from serving.adapters.limits import MIB, Limits
-from serving.adapters.report import Report
+from serving.adapters.quotas import BytesExceeded, quota_claim
+from serving.adapters.reading.limits import MIB, Limits
+from serving.adapters.store.files import adapter_store, gguf_name, stage_files, upload_folder
 from serving.background import intake_request
 from serving.base_models import base_spec
 from serving.models import Adapter, AdapterVersion, BaseModel, Upload
-from serving.quotas import BytesExceeded, quota_claim
 from serving.uploads.lifecycle import upload_delete, upload_path
 from tenants.audit import audit_record
 from tenants.models import Department, User

@@ -6,9 +6,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from polygraft.live import Change, announce, redis_client
-from serving.adapters.content import content_keep
+from serving.adapters.store.content import content_keep
+from serving.fleet.registry import living_engines
 from serving.models import AdapterVersion, VersionState
-from serving.registry import living_engines
 from serving.rollouts import rollout_begin
 from tenants.audit import audit_record
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serving.adapters.report import Finding
+from serving.adapters.examination.report import Finding
 
 
 def probe_failed(report: dict[str, Any], reason: str) -> dict[str, Any]:

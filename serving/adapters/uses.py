@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from polygraft.live import redis_client
 from serving.engines.names import engine_adapter_name
+from serving.fleet.registry import living_engines
 from serving.models import Adapter, AdapterVersion, UsageRecord, VersionState
-from serving.registry import living_engines
 
 RECENT_DAYS = 7
 

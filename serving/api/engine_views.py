@@ -11,9 +11,9 @@ from rest_framework.response import Response
 
 from polygraft.live import redis_client
 from serving.api.serializers import EngineLogSerializer, EngineSerializer, NodeSerializer
-from serving.engine_logs import engine_log_read
+from serving.fleet.engine_logs import engine_log_read
+from serving.fleet.registry import living_engines, living_nodes
 from serving.models import Engine, Node
-from serving.registry import living_engines, living_nodes
 from tenants.access import Right
 from tenants.api.scoping import PlatformView
 

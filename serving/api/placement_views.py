@@ -8,8 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from serving.api.adapter_views import AdapterView
-from serving.placements import adapter_place, department_place, department_tier
-from serving.tiers import Tier
+from serving.placement.placements import adapter_place, department_place, department_tier
+from serving.placement.tiers import Tier
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView
 from tenants.models import Placement

@@ -11,8 +11,8 @@ from serving.capacity.estimate import Wish
 from serving.capacity.gpus import GPUS, NO_GPU
 from serving.capacity.quantisation import QUANTISATIONS
 from serving.engines.kinds import EngineKind
+from serving.fleet.planning import plan_as_json, plan_base_model, plan_config
 from serving.models import BaseModel
-from serving.planning import plan_as_json, plan_base_model, plan_config
 from tenants.access import Right
 from tenants.api.scoping import PlatformView
 

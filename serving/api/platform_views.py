@@ -18,10 +18,10 @@ from serving.api.serializers import (
     DeploymentSerializer,
 )
 from serving.base_models import base_model_create, base_model_reprice
-from serving.deployments import deployment_change, deployment_create, deployment_delete
 from serving.engines.kinds import EngineKind
+from serving.fleet.deployments import deployment_change, deployment_create, deployment_delete
+from serving.fleet.restarts import deployment_start_again
 from serving.models import BaseModel, Deployment
-from serving.restarts import deployment_start_again
 from tenants.access import Right, may
 from tenants.api.scoping import PlatformView
 

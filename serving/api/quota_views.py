@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from serving.quotas import quota_check, quota_use
+from serving.adapters.quotas import quota_check, quota_use
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView
 from tenants.departments import department_quota

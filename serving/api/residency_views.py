@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from serving.holding import deployment_hold, pinned_names
+from serving.fleet.holding import deployment_hold, pinned_names
 from serving.models import Deployment, Residency
 from tenants.access import Right
 from tenants.api.scoping import PlatformView

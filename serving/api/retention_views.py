@@ -7,8 +7,8 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from serving.adapters.retention import Step, retention_inherit, retention_plan, retention_set
 from serving.models import RetentionPolicy
-from serving.retention import Step, retention_inherit, retention_plan, retention_set
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView, PlatformView
 

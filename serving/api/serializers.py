@@ -6,11 +6,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from serving.deployments import WISHES
+from serving.accounting.prices import Prices
 from serving.engines.kinds import EngineKind
+from serving.fleet.deployments import WISHES
+from serving.fleet.registry import EngineEntry
 from serving.models import Adapter, AdapterVersion, BaseModel, Deployment, Engine, Node, PlatformEvent, Upload
-from serving.prices import Prices
-from serving.registry import EngineEntry
 from serving.uploads.lifecycle import upload_offset
 from tenants.models import Department
 

@@ -9,9 +9,9 @@ from rest_framework import generics, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from serving.adapters.sharing import COUNTED_DAYS, adapter_share, share_revoke, share_uses, shared_name
 from serving.api.adapter_views import AdapterView
 from serving.models import Adapter, AdapterShare, VersionState
-from serving.sharing import COUNTED_DAYS, adapter_share, share_revoke, share_uses, shared_name
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView
 from tenants.models.department import slug_validator

@@ -7,8 +7,8 @@ from rest_framework import generics, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from serving.adapters.signing import signing_key_add, signing_key_remove
 from serving.models import SigningKey
-from serving.signing import signing_key_add, signing_key_remove
 from tenants.access import Right
 from tenants.api.scoping import DepartmentView
 

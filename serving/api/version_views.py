@@ -20,10 +20,10 @@ from serving.adapters.retirement import (
     version_restore,
 )
 from serving.adapters.uses import Uses, uses_of_adapter, uses_of_version
+from serving.adapters.versions import version_describe
 from serving.api.adapter_views import AdapterView
 from serving.api.serializers import AdapterSerializer, VersionSerializer
 from serving.models import AdapterVersion
-from serving.versions import version_describe
 from tenants.access import Right
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serving.adapters.gguf_header import ArrayLength, NotGguf, Value, read_metadata, read_tensor_sizes
+from serving.adapters.reading.gguf_header import ArrayLength, NotGguf, Value, read_metadata, read_tensor_sizes
 from serving.capacity.architectures import ARCHITECTURES, windows
 from serving.capacity.shape import Shape, UnknownModel, attention_modules, gated_modules
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from serving.adapters.report import Rejected
-from serving.adapters.safetensors_file import read_header
+from serving.adapters.examination.report import Rejected
+from serving.adapters.reading.safetensors_file import read_header
 from serving.capacity.architectures import ARCHITECTURES, SLIDING, Architecture, windows
 from serving.capacity.shape import Module, Shape, UnknownModel, attention_modules, gated_modules, values
 

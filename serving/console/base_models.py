@@ -12,11 +12,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from polygraft.answers import add_problems, ask, go_to, person
 from polygraft.listing import listing
+from serving.accounting.prices import Prices
 from serving.base_models import base_model_create, base_model_reprice
 from serving.console.engine_rows import registry
 from serving.console.forms import BaseModelForm, PricesForm
 from serving.models import BaseModel
-from serving.prices import Prices
 from tenants.access import Right, require
 from tenants.models import Department
 

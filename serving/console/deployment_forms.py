@@ -9,9 +9,9 @@ from django import forms
 from django.db.models import Q
 
 from serving.console.kind_names import KIND_NAMES
-from serving.deployments import WISHES
 from serving.engines.kinds import EngineKind
 from serving.engines.options import OPTIONS, Choice, Flags, Number, Option, Share, Switch, Text
+from serving.fleet.deployments import WISHES
 from serving.models import Adapter, BaseModel, Deployment, Residency
 
 _HAS_FILES = {EngineKind.LLAMACPP: Q(gguf_path__gt=""), EngineKind.VLLM: Q(hf_path__gt="")}

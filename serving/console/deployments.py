@@ -13,11 +13,11 @@ from serving.console.deployment_forms import DeploymentForm, ReplicasForm, Wishe
 from serving.console.engine_rows import engine_rows, registry
 from serving.console.events import newest_events
 from serving.console.kind_names import KIND_NAMES
-from serving.deployments import deployment_change, deployment_create, deployment_delete, deployment_scale
 from serving.engines.kinds import EngineKind
+from serving.fleet.deployments import deployment_change, deployment_create, deployment_delete, deployment_scale
+from serving.fleet.needs import deployment_need
+from serving.fleet.restarts import deployment_start_again, restart_of
 from serving.models import AdapterVersion, Deployment, EngineState
-from serving.needs import deployment_need
-from serving.restarts import deployment_start_again, restart_of
 from tenants.access import Right, require
 
 _REFRESH_SECONDS = 2

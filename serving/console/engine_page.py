@@ -12,7 +12,7 @@ from polygraft.live import redis_client
 from polygraft.live_fragment import asks_for_fragment, fragment_answer, live_fragment
 from serving.console.engine_rows import engine_rows, registry
 from serving.console.events import newest_events
-from serving.engine_logs import engine_log_read
+from serving.fleet.engine_logs import engine_log_read
 from serving.models import Engine
 from serving.models.engine import LIVING_STATES
 from tenants.access import Right, require

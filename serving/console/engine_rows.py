@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import redis
 
 from polygraft.live import redis_client
+from serving.fleet.registry import EngineEntry, living_engines, living_nodes
 from serving.gateway.peers import avoided_engines
 from serving.models import Engine, EngineState
-from serving.registry import EngineEntry, living_engines, living_nodes
 
 
 @dataclass(frozen=True, slots=True)

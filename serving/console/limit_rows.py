@@ -8,7 +8,7 @@ import redis
 
 from polygraft.conf import config
 from polygraft.live import redis_client
-from serving.counters import WORDS, used_of
+from serving.accounting.counters import WORDS, used_of
 from tenants.limits import Level
 
 

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods
 
 from polygraft.answers import ask, go_to, person
 from serving.console.placement_forms import AdapterPlacementForm, DepartmentPlacementForm
-from serving.placements import adapter_place, department_place
+from serving.placement.placements import adapter_place, department_place
 from tenants.access import Right, department_for
 
 

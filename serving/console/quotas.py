@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from polygraft.answers import ask, go_to, person
-from serving.quotas import quota_use
+from serving.adapters.quotas import quota_use
 from tenants.access import Right, department_for
 from tenants.departments import department_quota
 from tenants.models import Department

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from polygraft.answers import add_problems, ask, go_to, person
-from serving.holding import deployment_hold, pinned_names
+from serving.fleet.holding import deployment_hold, pinned_names
 from serving.models import Deployment, Residency
 from tenants.access import Right, require
 

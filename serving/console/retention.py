@@ -9,8 +9,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from polygraft.answers import person
 from polygraft.listing import PER_PAGE
+from serving.adapters.retention import Step, retention_inherit, retention_plan, retention_set
 from serving.models import RetentionPolicy
-from serving.retention import Step, retention_inherit, retention_plan, retention_set
 from tenants.access import Right, department_for, may, require
 from tenants.models import Department
 

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from polygraft.answers import add_problems, ask, go_to, person
 from polygraft.listing import listing
+from serving.adapters.sharing import COUNTED_DAYS, adapter_share, share_revoke, share_uses, shared_name
 from serving.console.adapters import adapter_of
 from serving.models import Adapter, UsageRecord, VersionState
-from serving.sharing import COUNTED_DAYS, adapter_share, share_revoke, share_uses, shared_name
 from tenants.access import Right, department_for
 from tenants.models import Department
 from tenants.models.department import slug_validator

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from polygraft.answers import add_problems, ask, go_to, person
 from polygraft.listing import listing
-from serving.signing import signing_key_add, signing_key_remove
+from serving.adapters.signing import signing_key_add, signing_key_remove
 from tenants.access import Right, department_for
 
 

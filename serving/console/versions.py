@@ -19,10 +19,10 @@ from serving.adapters.retirement import (
     version_restore,
 )
 from serving.adapters.uses import uses_of_adapter, uses_of_version
+from serving.adapters.versions import version_describe
 from serving.console.adapters import adapter_of
 from serving.console.forms import DeleteForm
 from serving.models import AdapterVersion
-from serving.versions import version_describe
 from tenants.access import Right, department_for
 
 

@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from polygraft.conf import GIB, config
 from polygraft.live import Change, announce
-from serving.engine_logs import engine_log_put
 from serving.engines.facts import NodeFacts
 from serving.engines.kinds import EngineKind
 from serving.engines.logs import log_tail
@@ -16,8 +15,8 @@ from serving.engines.options import slots, takes_priority
 from serving.engines.process import EngineProcess
 from serving.engines.running import RunningEngine
 from serving.events import event_record
-from serving.models import Engine, Node
-from serving.registry import (
+from serving.fleet.engine_logs import engine_log_put
+from serving.fleet.registry import (
     EngineEntry,
     NodeEntry,
     engine_publish,
@@ -26,6 +25,7 @@ from serving.registry import (
     node_publish,
     node_withdraw,
 )
+from serving.models import Engine, Node
 
 _LITTLE_DISK_BYTES = GIB
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from serving.adapters.limits import ENGINE_RANKS
+from serving.adapters.reading.limits import ENGINE_RANKS
 from serving.engines.kinds import EngineKind
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from polygraft.conf import config
-from serving.adapters.node_copies import NodeCopies
+from serving.adapters.store.node_copies import NodeCopies
 from serving.engines.driver import AdapterFiles, Driver, EngineError, EngineLoad
 from serving.engines.errands import Errands
 from serving.engines.facts import kernel_oom_kills

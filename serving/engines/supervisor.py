@@ -12,8 +12,8 @@ from django.utils import timezone
 from polygraft.conf import config
 from polygraft.live import Change, announce
 from serving.adapters.lifecycle import version_make_ready, version_reject
-from serving.adapters.node_copies import NodeCopies
 from serving.adapters.probe_report import probe_failed
+from serving.adapters.store.node_copies import NodeCopies
 from serving.engines.announcements import Announcements
 from serving.engines.driver import EngineError, EngineSpec
 from serving.engines.drivers import DRIVERS
@@ -29,8 +29,8 @@ from serving.engines.remains import end_remains
 from serving.engines.returning import engines_take_back
 from serving.engines.running import Refusal, RunningEngine
 from serving.events import event_record
+from serving.fleet.residency import Wish, asked_take, residency_wish
 from serving.models import AdapterVersion, Engine, EngineState, Failure, Residency
-from serving.residency import Wish, asked_take, residency_wish
 
 # How long one turn may wait for engines' answers; what is not there by then is taken at a later turn.
 _PATIENCE_SECONDS = 0.5

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import orjson
 import structlog
 
+from serving.fleet.registry import EngineEntry
 from serving.gateway.connection import BrokenOff, Silent, Stalled
 from serving.gateway.metrics import BREAKERS_OPEN, BREAKERS_OPENED
 from serving.gateway.upstream import Pool, Unreachable, request_bytes
-from serving.registry import EngineEntry
 
 log = structlog.get_logger(__name__)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from serving.gateway.trace import Trace, read_trace
 
 if TYPE_CHECKING:
+    from serving.fleet.registry import EngineEntry
     from serving.gateway.auth import Grant
     from serving.gateway.catalogue import Target
     from serving.gateway.journal import Entry
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from serving.gateway.line import Line
     from serving.gateway.queue import Turn
     from serving.gateway.streams import Stream
-    from serving.registry import EngineEntry
 
 _ANTHROPIC = "/v1/messages"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")

@@ -19,15 +19,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from polygraft.conf import config
+from serving.accounting.prices import FREE, Prices
 from serving.engines.kinds import EngineKind
 from serving.engines.names import engine_adapter_name
-from serving.fallback import policy_of
 from serving.gateway.auth import Grant
 from serving.gateway.cache import Cache
 from serving.gateway.database import in_database
 from serving.gateway.errors import ModelNotFound, ModelNotReady
 from serving.models import Adapter, AdapterVersion, BaseModel, Rollout, VersionState
-from serving.prices import FREE, Prices
+from serving.placement.fallback import policy_of
 from serving.rollouts.spans import Spans, spans_by_number
 
 _PLATFORM = "polygraft"

@@ -10,6 +10,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from serving.engines.kinds import EngineKind
+from serving.fleet.registry import EngineEntry
+from serving.fleet.wake import wake
 from serving.gateway.auth import engine_cache_salt
 from serving.gateway.body import Wish
 from serving.gateway.breaker import Breakers
@@ -34,8 +36,6 @@ from serving.gateway.relay import FAILED, pass_on, read_all
 from serving.gateway.route import engine_to_load, engine_to_share, engines_for, why_not_at_home
 from serving.gateway.upstream import Pool, Unreachable, request_bytes
 from serving.gateway.ways import way_to
-from serving.registry import EngineEntry
-from serving.wake import wake
 
 log = structlog.get_logger(__name__)
 

@@ -5,6 +5,7 @@ import contextlib
 
 import redis.asyncio
 
+from serving.fleet.registry import EngineEntry
 from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.errors import EngineOverloaded, QueueFull
@@ -14,7 +15,6 @@ from serving.gateway.metrics import QUEUE_SECONDS
 from serving.gateway.queue import BATCH_RANK, Turn
 from serving.gateway.slots import RENEW_SECONDS, Exchange, Pool
 from serving.gateway.ways import way_to
-from serving.registry import EngineEntry
 
 # An engine spends about twice as long on a token that it generates as on one that it reads.
 _COMPLETION_COSTS = 2

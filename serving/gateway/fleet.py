@@ -10,10 +10,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from polygraft.live import CHANNEL, Change
+from serving.fleet.registry import ENGINES_KEY, STALE_SECONDS, EngineEntry, asked_key, parse_engines
 from serving.gateway.breaker import Breakers
 from serving.gateway.peers import KEY as PEERS_KEY
 from serving.gateway.peers import Peers, gone
-from serving.registry import ENGINES_KEY, STALE_SECONDS, EngineEntry, asked_key, parse_engines
 
 log = structlog.get_logger(__name__)
 

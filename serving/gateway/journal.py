@@ -19,8 +19,8 @@ from typing import Any
 import orjson
 import structlog
 
+from serving.accounting.prices import FREE, Prices
 from serving.gateway.call import Call
-from serving.prices import FREE, Prices
 
 log = structlog.get_logger(__name__)
 

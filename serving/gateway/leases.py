@@ -19,7 +19,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from serving.counters import PERIOD_KEPT_MS, period_bounds
+from serving.accounting.counters import PERIOD_KEPT_MS, period_bounds
 from serving.gateway.lease import Counter, Lease, LocalShare
 from serving.gateway.metrics import LIMITS_ALONE
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from polygraft.conf import config
-from serving.counters import WORDS
+from serving.accounting.counters import WORDS
 from serving.gateway.errors import QuotaExhausted, RateLimited
 from serving.gateway.lease import Lease, Unit
 

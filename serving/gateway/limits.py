@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
-from serving.counters import MICROS, PERIODS, counter_key
+from serving.accounting.counters import MICROS, PERIODS, counter_key
+from serving.accounting.prices import Prices, cost_of
 from serving.gateway import limit_words
 from serving.gateway.auth import Grant
 from serving.gateway.body import Wish
@@ -15,7 +16,6 @@ from serving.gateway.estimate import estimate_prompt
 from serving.gateway.lease import Counter, Lease, Unit
 from serving.gateway.leases import Leases
 from serving.gateway.metrics import count_limit_refusal
-from serving.prices import Prices, cost_of
 
 _UNITS = {
     "requests_per_minute": Unit.REQUESTS,

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 
 from polygraft.places import BucketSource
-from serving.adapters.bucket import answering, bucket_options, object_copy
+from serving.adapters.store.bucket import answering, bucket_options, object_copy
 from serving.imports.origin import Item, SourceProblem, is_archive, plain_path
 
 _MOST_OBJECTS = 1000

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 )
 from tqdm.auto import tqdm
 
-from serving.adapters.store_errors import StoreUnavailable
+from serving.adapters.store.store_errors import StoreUnavailable
 from serving.imports.origin import Item, SourceProblem, plain_path
 
 # Its accelerated transfer keeps caches of its own, and asks hosts that no setting here names.

@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from polygraft.conf import config
 from serving.adapters.intake import adapter_upload, name_check
+from serving.adapters.quotas import quota_claim
 from serving.background import import_request
 from serving.imports.origin import Item, Origin, SourceProblem, chosen
 from serving.imports.sources import source_open
 from serving.models import AdapterImport, BaseModel, ImportState
-from serving.quotas import quota_claim
 from tenants.audit import audit_record
 from tenants.models import Department, User
 

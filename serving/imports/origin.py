@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from serving.adapters.companions import is_companion
-from serving.adapters.names import CONFIG, WEIGHTS
+from serving.adapters.reading.companions import is_companion
+from serving.adapters.reading.names import CONFIG, WEIGHTS
 
 # What intake unpacks; other archives it would only refuse.
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")

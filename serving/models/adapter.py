@@ -7,7 +7,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from serving.models.base_model import BaseModel
-from serving.tiers import Tier, tier_of
+from serving.placement.tiers import Tier, tier_of
 from tenants.models import Department, Placement
 
 if TYPE_CHECKING:

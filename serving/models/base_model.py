@@ -7,7 +7,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from serving.prices import Prices
+from serving.accounting.prices import Prices
 from tenants.models import Department, User
 
 model_name_validator = RegexValidator(

@@ -11,7 +11,7 @@ _LONGEST_DAYS = 3650
 
 
 class RetentionPolicy(models.Model):
-    """What stays when old versions are retired; `serving.retention` says how. The platform's has no department.
+    """What stays of old versions; `serving.adapters.retention` says how. The platform's has no department.
 
     Without `keep_newest` and without `keep_used_days` everything stays.
     """

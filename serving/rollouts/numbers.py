@@ -9,10 +9,10 @@ from typing import Any
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from serving.accounting.version_minutes import minute_of
 from serving.models import Adapter, Feedback, Rating, VersionMinute
 from serving.rollouts.histogram import histogram_from_json, quantile
 from serving.rollouts.verdict import Sample
-from serving.version_minutes import minute_of
 
 WINDOWS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(days=1)}
 WINDOW_WORDS = {"5m": "5 minutes", "1h": "1 hour", "24h": "24 hours"}

@@ -7,8 +7,8 @@ from django.core.exceptions import ValidationError
 
 from polygraft.live import CHANNEL, Change, redis_client
 from serving.engines.names import engine_adapter_name
+from serving.fleet.registry import EngineEntry, asked_key, living_engines
 from serving.models import Adapter, EngineState, Residency
-from serving.registry import EngineEntry, asked_key, living_engines
 
 # An adapter is loaded within a second or two; a machine with much to do takes longer.
 WAIT_SECONDS = 20.0

@@ -7,13 +7,13 @@ import structlog
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from serving.accounting.version_minutes import minute_of
 from serving.events import event_record
 from serving.models import Adapter, Rollout
 from serving.rollouts.changes import rollout_change
 from serving.rollouts.numbers import sums_since
 from serving.rollouts.thresholds import Thresholds, thresholds_from_json
 from serving.rollouts.verdict import Sample, verdict
-from serving.version_minutes import minute_of
 
 log = structlog.get_logger()
 

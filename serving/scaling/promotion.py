@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from serving.tiers import Tier
+from serving.placement.tiers import Tier
 
 # Traffic below this share of what promotes is quiet. Between the two nothing happens.
 _QUIET_SHARE = 0.25

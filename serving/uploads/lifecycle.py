@@ -9,8 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from polygraft.conf import config
+from serving.adapters.quotas import quota_claim
 from serving.models import Upload
-from serving.quotas import quota_claim
 from tenants.models import Department, User
 
 # An upload that was broken off may be taken up again for so long after its last piece.

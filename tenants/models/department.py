@@ -21,7 +21,7 @@ def new_cache_salt() -> str:
 
 
 class Placement(models.TextChoices):
-    """Which kind of engine answers first; `serving.tiers` says what follows from it."""
+    """Which kind of engine answers first; `serving.placement.tiers` says what follows from it."""
 
     LIGHTWEIGHT = "lightweight", "Lightweight: llama.cpp first"
     STANDARD = "standard", "Standard: vLLM first"

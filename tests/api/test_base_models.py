@@ -5,7 +5,7 @@ from decimal import Decimal
 from rest_framework.test import APIClient
 
 from cast import Cast
-from serving.prices import Prices
+from serving.accounting.prices import Prices
 from tenants.models import AuditEvent
 
 

@@ -10,8 +10,8 @@ from cast import Cast
 from polygraft.live import redis_client
 from published_engine import publish_engine
 from serving.engines.names import engine_adapter_name
+from serving.fleet.registry import engine_withdraw
 from serving.models import AdapterVersion, BaseModel, VersionState
-from serving.registry import engine_withdraw
 
 PAGE = "/departments/support/adapter/support-bot/"
 UPLOAD = "/departments/support/adapters/upload/"

@@ -4,10 +4,10 @@ import re
 
 from cast import Cast, engine_put
 from polygraft.live import redis_client
-from serving.engine_logs import engine_log_put
 from serving.events import event_record
+from serving.fleet.engine_logs import engine_log_put
+from serving.fleet.registry import NODES_KEY, NodeEntry, node_publish
 from serving.models import Node
-from serving.registry import NODES_KEY, NodeEntry, node_publish
 
 
 def test_an_engines_log_is_followed_while_it_lives(cast: Cast, sign_in) -> None:

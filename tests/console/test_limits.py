@@ -6,7 +6,7 @@ from django.test import Client
 
 from cast import Cast
 from polygraft.live import redis_client
-from serving.counters import counter_key
+from serving.accounting.counters import counter_key
 from tenants.departments import department_limit
 from tenants.keys import key_limit
 

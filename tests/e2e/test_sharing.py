@@ -10,7 +10,7 @@ import pytest
 
 from deadline import wait_until
 from running_platform import Platform
-from serving.adapters.digest import adapter_digest, manifest
+from serving.adapters.reading.digest import adapter_digest, manifest
 
 pytestmark = pytest.mark.e2e
 

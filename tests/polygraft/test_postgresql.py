@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # The tests whose services lock, count, number or bulk-write.
 SUITES = [
     "tests/tenants",
-    "tests/serving/test_usage.py",
-    "tests/serving/test_reconciler.py",
-    "tests/serving/test_reconciler_room.py",
-    "tests/serving/reconcilers_at_once.py",
-    "tests/serving/uploads_at_once.py",
+    "tests/serving/accounting/test_usage.py",
+    "tests/serving/fleet/test_reconciler.py",
+    "tests/serving/fleet/test_reconciler_room.py",
+    "tests/serving/fleet/reconcilers_at_once.py",
+    "tests/serving/adapters/uploads_at_once.py",
     "tests/serving/rollouts",
     "tests/serving/adapters/test_intake.py",
 ]

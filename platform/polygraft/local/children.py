@@ -74,6 +74,10 @@ class Children:
             self._end(self._children[-1], deadline)
         self._guard.kill()
         self._guard.wait()
+        # Python takes its handlers back before it exits, but leaves an ignored signal ignored: nobody who presses
+        # Ctrl-C once more, when all has been ended, is to turn success into death by a signal.
+        for number in _END_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
     def start(self, name: str, command: Sequence[str]) -> Child:
         """Start a child."""

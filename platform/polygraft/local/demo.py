@@ -15,8 +15,8 @@ from polygraft.local.demo_plan import ADAPTERS_FOLDER, ADMIN, BASE_MODEL, BASE_M
 from polygraft.local.problem import CannotStart
 from serving.adapters.intake import adapter_upload, version_take_in
 from serving.base_models import base_model_create
-from serving.deployments import deployment_create
 from serving.engines.kinds import EngineKind
+from serving.fleet.deployments import deployment_create
 from serving.models import AdapterVersion, BaseModel, VersionState
 from tenants.departments import department_create
 from tenants.key_format import hash_key

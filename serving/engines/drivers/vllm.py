@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from polygraft.conf import config
-from serving.adapters.limits import Limits
+from serving.adapters.reading.limits import Limits
 from serving.engines import openai_http
 from serving.engines.driver import AdapterFiles, EngineError, EngineLoad, EngineSpec
 from serving.engines.gpus import gpu_environment

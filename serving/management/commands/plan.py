@@ -11,8 +11,8 @@ from serving.capacity.gpus import GPUS, NO_GPU
 from serving.capacity.plan import Plan, gib
 from serving.capacity.quantisation import QUANTISATIONS
 from serving.engines.kinds import EngineKind
+from serving.fleet.planning import plan_base_model, plan_file
 from serving.models import BaseModel
-from serving.planning import plan_base_model, plan_file
 
 
 class Command(BaseCommand):

@@ -3,8 +3,8 @@
 import pytest
 
 from adapter_factory import SMOLLM2_GGUF
-from serving.adapters.base_spec import BaseSpec
-from serving.adapters.limits import Limits
+from serving.adapters.examination.base_spec import BaseSpec
+from serving.adapters.reading.limits import Limits
 
 
 @pytest.fixture(scope="session")

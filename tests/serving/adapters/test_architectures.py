@@ -15,11 +15,11 @@ from adapter_factory import SmallAdapter
 from llama_logits import LlamaLogits, cosine
 from plain_gguf import write_gguf
 from running_platform import ROOT, VLLM_PYTHON
-from serving.adapters.architectures import ARCHITECTURES, BY_MODEL_TYPE
-from serving.adapters.base_spec import BaseSpec, UnsupportedBase
 from serving.adapters.convert_gguf import convert
-from serving.adapters.limits import Limits
-from serving.adapters.validate import validate
+from serving.adapters.examination.architectures import ARCHITECTURES, BY_MODEL_TYPE
+from serving.adapters.examination.base_spec import BaseSpec, UnsupportedBase
+from serving.adapters.examination.validate import validate
+from serving.adapters.reading.limits import Limits
 from tiny_models import ALPHA, CONFIGS, PROMPT, RANK
 
 LEAST_COSINE = 0.99

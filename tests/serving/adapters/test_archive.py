@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapter_factory import small_adapter, tarred, zipped
-from serving.adapters.archive import Unpacked, unpack
-from serving.adapters.limits import MIB, Limits
-from serving.adapters.report import Finding, Rejected
+from serving.adapters.examination.report import Finding, Rejected
+from serving.adapters.reading.archive import Unpacked, unpack
+from serving.adapters.reading.limits import MIB, Limits
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

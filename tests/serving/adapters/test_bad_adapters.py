@@ -11,10 +11,10 @@ from bad_adapters.evil import Evil
 from bad_adapters.uploads import UPLOADS
 from bad_adapters.weights import WEIGHTS_AT_FAULT
 from cast import Cast
-from serving.adapters.base_spec import BaseSpec
-from serving.adapters.examination import Bounds, Examination, examine_apart
+from serving.adapters.examination.base_spec import BaseSpec
+from serving.adapters.examination.process import Bounds, Examination, examine_apart
 from serving.adapters.intake import adapter_upload, version_take_in
-from serving.adapters.limits import MIB, Limits
+from serving.adapters.reading.limits import MIB, Limits
 from serving.models import AdapterVersion, VersionState
 
 CORPUS = [*CONFIGURATIONS, *WEIGHTS_AT_FAULT, *UPLOADS]

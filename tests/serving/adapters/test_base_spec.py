@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapter_factory import LAYERS, MODULES, SMOLLM2_GGUF
-from serving.adapters.base_spec import BaseSpec, UnsupportedBase
+from serving.adapters.examination.base_spec import BaseSpec, UnsupportedBase
 
 SMOLLM2_CONFIG = {
     "model_type": "llama",

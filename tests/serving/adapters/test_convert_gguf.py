@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from adapter_factory import MODULES, SmallAdapter, small_adapter, tensor_name
-from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert, gguf_name
+from serving.adapters.examination.base_spec import BaseSpec
 
 GGUF_NAMES = {
     "self_attn.q_proj": "attn_q",

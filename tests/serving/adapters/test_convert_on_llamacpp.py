@@ -10,8 +10,8 @@ import pytest
 from adapter_factory import DEMO_ADAPTERS, SMOLLM2_GGUF, every_module_adapter
 from llama_logits import LlamaLogits, cosine
 from serving.adapters import convert_gguf
-from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert
+from serving.adapters.examination.base_spec import BaseSpec
 
 REFERENCE = Path(__file__).with_name("reference_logits.npz")
 LEAST_COSINE = 0.99

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.adapters.declared_base import Match, compare
+from serving.adapters.examination.declared_base import Match, compare
 
 KNOWN = ("SmolLM2-135M-Instruct", "Smollm2 135M 8k Lc100K Mix1 Ep2")
 LLAMA = ("Meta-Llama-3.1-8B-Instruct", "llama-prod")

@@ -21,12 +21,12 @@ from adapter_factory import SmallAdapter, with_header
 from llama_logits import LlamaLogits
 from random_llama import random_llama
 from running_platform import ROOT, VLLM_PYTHON
-from serving.adapters.archive import unpack
-from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert
-from serving.adapters.limits import MIB, Limits
-from serving.adapters.report import Rejected
-from serving.adapters.validate import validate
+from serving.adapters.examination.base_spec import BaseSpec
+from serving.adapters.examination.report import Rejected
+from serving.adapters.examination.validate import validate
+from serving.adapters.reading.archive import unpack
+from serving.adapters.reading.limits import MIB, Limits
 from tiny_models import PROMPT
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

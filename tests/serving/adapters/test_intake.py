@@ -12,14 +12,14 @@ from adapter_factory import small_adapter
 from cast import Cast
 from polygraft.live import redis_client
 from published_engine import publish_engine
-from serving.adapters.files import adapter_store, gguf_name, upload_folder
 from serving.adapters.intake import adapter_upload, version_take_in
-from serving.adapters.node_copies import NodeCopies
 from serving.adapters.retirement import adapter_delete
-from serving.adapters.store import AdapterStore
-from serving.adapters.store_errors import StoreUnavailable
+from serving.adapters.store.contents import AdapterStore
+from serving.adapters.store.files import adapter_store, gguf_name, upload_folder
+from serving.adapters.store.node_copies import NodeCopies
+from serving.adapters.store.store_errors import StoreUnavailable
+from serving.fleet.registry import ENGINES_KEY
 from serving.models import Adapter, AdapterVersion, BaseModel, VersionState
-from serving.registry import ENGINES_KEY
 from serving.tasks import take_in_version
 from tenants.models import AuditEvent, Department
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter_factory import small_adapter
-from serving.adapters.limits import Limits
-from serving.adapters.lora_config import LoraConfig
-from serving.adapters.patterns import UnsafePattern, compile_pattern
-from serving.adapters.peft_config import read_config
-from serving.adapters.report import Report
+from serving.adapters.examination.lora_config import LoraConfig
+from serving.adapters.examination.patterns import UnsafePattern, compile_pattern
+from serving.adapters.examination.peft_config import read_config
+from serving.adapters.examination.report import Report
+from serving.adapters.reading.limits import Limits
 
 LAYER_3_Q = "model.layers.3.self_attn.q_proj"
 LAYER_12_V = "model.layers.12.self_attn.v_proj"

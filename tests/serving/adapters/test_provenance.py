@@ -7,10 +7,10 @@ from rest_framework.test import APIClient
 
 from adapter_factory import small_adapter, zipped
 from cast import Cast
-from serving.adapters.archive import unpack
-from serving.adapters.limits import Limits
+from serving.adapters.examination.provenance import provenance_facts
 from serving.adapters.lineage import differences, lineages
-from serving.adapters.provenance import provenance_facts
+from serving.adapters.reading.archive import unpack
+from serving.adapters.reading.limits import Limits
 from serving.models import AdapterVersion, VersionState
 
 CARD = b"""---

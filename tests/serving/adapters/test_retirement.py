@@ -13,8 +13,6 @@ from cast import Cast
 from polygraft.live import redis_client
 from published_engine import publish_engine
 from serving.adapters import intake
-from serving.adapters.content import contents_release
-from serving.adapters.files import adapter_store
 from serving.adapters.intake import adapter_upload, version_take_in
 from serving.adapters.lifecycle import version_reject
 from serving.adapters.retirement import (
@@ -25,11 +23,13 @@ from serving.adapters.retirement import (
     version_delete,
     version_restore,
 )
+from serving.adapters.store.content import contents_release
+from serving.adapters.store.files import adapter_store
 from serving.adapters.uses import uses_of_adapter, uses_of_version
 from serving.engines.names import engine_adapter_name
+from serving.fleet.registry import ENGINES_KEY
 from serving.models import Adapter, AdapterVersion, Comparison, UsageRecord, VersionState
 from serving.models.comparison import ComparisonState
-from serving.registry import ENGINES_KEY
 from serving.rollouts import rollout_set
 from tenants.models import AuditEvent, Department
 

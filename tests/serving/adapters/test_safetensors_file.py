@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from adapter_factory import encoded, safetensors, small_adapter, with_header
-from serving.adapters.report import Finding, Rejected
-from serving.adapters.safetensors_file import read_header
-from serving.adapters.safetensors_values import examine, load
+from serving.adapters.examination.report import Finding, Rejected
+from serving.adapters.reading.safetensors_file import read_header
+from serving.adapters.reading.safetensors_values import examine, load
 
 LONGEST = 1024**2
 

@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from adapter_factory import small_adapter
 from cast import Cast
 from polygraft.live import redis_client
+from serving.adapters.examination.minisign import BadSignature, read_public_key, read_signature, verify
 from serving.adapters.intake import adapter_upload, version_take_in
-from serving.adapters.minisign import BadSignature, read_public_key, read_signature, verify
+from serving.adapters.signing import signing_key_add, signing_key_remove
+from serving.fleet.registry import ENGINES_KEY
 from serving.models import AdapterVersion, VersionState
-from serving.registry import ENGINES_KEY
-from serving.signing import signing_key_add, signing_key_remove
 from signer import (
     MINISIGN_KEY,
     MINISIGN_KEY_ID,

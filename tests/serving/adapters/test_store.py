@@ -13,11 +13,11 @@ import pytest
 from adapter_factory import small_adapter
 from polygraft.places import Bucket
 from s3_server import bucket_at, client, s3_server
-from serving.adapters.bucket_storage import BucketStorage
-from serving.adapters.digest import adapter_digest, manifest
-from serving.adapters.folder_storage import FolderStorage
-from serving.adapters.store import AdapterStore
-from serving.adapters.store_errors import Damaged, StoreUnavailable
+from serving.adapters.reading.digest import adapter_digest, manifest
+from serving.adapters.store.bucket_storage import BucketStorage
+from serving.adapters.store.contents import AdapterStore
+from serving.adapters.store.folder_storage import FolderStorage
+from serving.adapters.store.store_errors import Damaged, StoreUnavailable
 
 DIGEST = "0" * 64
 

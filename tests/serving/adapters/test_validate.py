@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapter_factory import DEMO_ADAPTERS, SmallAdapter, small_adapter, tensor_name
-from serving.adapters.base_spec import BaseSpec
-from serving.adapters.limits import Limits
-from serving.adapters.report import SHOWN_PER_CHECK, Finding, Report
-from serving.adapters.validate import validate
+from serving.adapters.examination.base_spec import BaseSpec
+from serving.adapters.examination.report import SHOWN_PER_CHECK, Finding, Report
+from serving.adapters.examination.validate import validate
+from serving.adapters.reading.limits import Limits
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 Q_A, Q_B = tensor_name("self_attn.q_proj", "A"), tensor_name("self_attn.q_proj", "B")

@@ -14,10 +14,10 @@ from adapter_factory import MODULES, small_adapter
 from llama_logits import LlamaLogits, cosine
 from plain_gguf import write_gguf
 from running_platform import ROOT, VLLM_MODEL, VLLM_PYTHON
-from serving.adapters.base_spec import BaseSpec
 from serving.adapters.convert_gguf import convert
-from serving.adapters.limits import Limits
-from serving.adapters.validate import validate
+from serving.adapters.examination.base_spec import BaseSpec
+from serving.adapters.examination.validate import validate
+from serving.adapters.reading.limits import Limits
 
 # The start of an engine is in it.
 pytestmark = pytest.mark.timeout(600)

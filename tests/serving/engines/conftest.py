@@ -9,12 +9,12 @@ from cast import Cast
 from fake_driver import FakeDriver
 from polygraft.conf import config
 from polygraft.live import redis_client
-from serving.adapters.node_copies import Copy, NodeCopies
+from serving.adapters.store.node_copies import Copy, NodeCopies
 from serving.engines import supervisor as supervisor_module
 from serving.engines.kinds import EngineKind
 from serving.engines.supervisor import Supervisor
+from serving.fleet.registry import ENGINES_KEY, NODES_KEY
 from serving.models import Engine, Node
-from serving.registry import ENGINES_KEY, NODES_KEY
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from deadline import wait_until
 from fake_driver import FakeDriver
 from polygraft.conf import config
 from polygraft.live import redis_client
-from serving.engine_logs import engine_log_read
 from serving.engines import facts as facts_module
 from serving.engines import openai_http
 from serving.engines import supervisor as supervisor_module
@@ -20,8 +19,9 @@ from serving.engines.driver import EngineSpec
 from serving.engines.failures import failure_of
 from serving.engines.process import EngineProcess
 from serving.engines.supervisor import Supervisor
+from serving.fleet.engine_logs import engine_log_read
+from serving.fleet.registry import living_engines
 from serving.models import AdapterVersion, Engine, EngineState, Failure, PlatformEvent, VersionState
-from serving.registry import living_engines
 
 
 def failed(node: Supervisor, engine: Engine) -> Engine:
@@ -151,7 +151,7 @@ def test_a_full_disk_keeps_an_adapter_out_and_rejects_nothing(
     def fetch(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("serving.adapters.node_copies.NodeCopies.fetch", fetch)
+    monkeypatch.setattr("serving.adapters.store.node_copies.NodeCopies.fetch", fetch)
     ready(node, engine)
     version.refresh_from_db()
     assert version.state == VersionState.VALIDATING

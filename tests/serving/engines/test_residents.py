@@ -20,8 +20,8 @@ from serving.engines.names import engine_adapter_name
 from serving.engines.process import EngineProcess
 from serving.engines.records import Records
 from serving.engines.supervisor import Supervisor
+from serving.fleet.registry import EngineEntry, asked_key, living_engines
 from serving.models import Adapter, AdapterVersion, Deployment, Engine, Residency, Rollout, VersionState
-from serving.registry import EngineEntry, asked_key, living_engines
 from serving.rollouts import rollout_set
 
 FIRST, SECOND = engine_adapter_name(DIGEST), engine_adapter_name(DIGEST[::-1])

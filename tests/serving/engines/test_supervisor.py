@@ -12,8 +12,8 @@ from polygraft.live import redis_client
 from serving.adapters.retirement import adapter_delete
 from serving.engines.names import engine_adapter_name
 from serving.engines.supervisor import Supervisor
+from serving.fleet.registry import living_engines, living_nodes
 from serving.models import Adapter, AdapterVersion, Engine, EngineState, Failure, VersionState
-from serving.registry import living_engines, living_nodes
 
 
 def tick_until(node: Supervisor, condition: Callable[[], object], what: str) -> None:

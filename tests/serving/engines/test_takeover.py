@@ -22,9 +22,9 @@ from serving.engines.identity import ProcessIdentity
 from serving.engines.node_lock import NodeLock
 from serving.engines.remains import remains
 from serving.engines.supervisor import Supervisor
+from serving.fleet.reconciler import reconcile
+from serving.fleet.registry import ENGINES_KEY, NODES_KEY, EngineEntry, NodeEntry, living_engines, node_publish
 from serving.models import Engine, EngineState, Node, PlatformEvent
-from serving.reconciler import reconcile
-from serving.registry import ENGINES_KEY, NODES_KEY, EngineEntry, NodeEntry, living_engines, node_publish
 
 
 @pytest.fixture

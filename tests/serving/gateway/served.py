@@ -13,9 +13,9 @@ from deadline import wait_until
 from fake_engine import FakeEngine, Fault
 from polygraft.live import Change, announce, redis_client
 from serving.engines.names import engine_adapter_name
+from serving.fleet.registry import EngineEntry, engine_publish, engine_withdraw
 from serving.gateway.app import Gateway
 from serving.gateway.usage_stream import STREAM
-from serving.registry import EngineEntry, engine_publish, engine_withdraw
 
 CHAT = "/v1/chat/completions"
 ADAPTER_NAMES = [engine_adapter_name(DIGEST), engine_adapter_name(DIGEST[::-1])]

@@ -8,10 +8,10 @@ import pytest
 from cast import Cast
 from deadline import wait_until
 from fake_engine import Fault
+from serving.fleet.registry import EngineEntry
 from serving.gateway import breaker as breaker_module
 from serving.gateway.breaker import Breakers, generates
 from serving.gateway.upstream import Pool
-from serving.registry import EngineEntry
 
 from .served import CHAT, Engines, Served, question
 from .test_fleet import entry

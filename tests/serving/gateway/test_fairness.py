@@ -13,8 +13,8 @@ from deadline import wait_until
 from fake_engine import FakeEngine
 from polygraft.conf import config
 from polygraft.live import redis_client
+from serving.fleet.registry import ENGINES_KEY
 from serving.gateway import slots
-from serving.registry import ENGINES_KEY
 from tenants.departments import department_limit
 
 from .served import CHAT, Engines, Served, question, usage_records

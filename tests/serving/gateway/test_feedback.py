@@ -9,8 +9,8 @@ import pytest
 
 from cast import Cast
 from deadline import wait_until
+from serving.accounting.usage import usage_store
 from serving.models import Feedback
-from serving.usage import usage_store
 
 from .served import CHAT, Engines, Served, question
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from polygraft.live import async_redis_client, redis_client
+from serving.fleet.registry import ENGINES_KEY, EngineEntry, engine_publish, engine_withdraw
+from serving.fleet.residency import asked_take
 from serving.gateway.breaker import Breakers
 from serving.gateway.fleet import Fleet
-from serving.registry import ENGINES_KEY, EngineEntry, engine_publish, engine_withdraw
-from serving.residency import asked_take
 
 
 def entry(name: str) -> EngineEntry:

@@ -30,7 +30,7 @@ django.setup()
 from types import SimpleNamespace as Thing
 from serving.gateway.call import Call
 from serving.gateway.journal import Journal
-from serving.prices import FREE
+from serving.accounting.prices import FREE
 
 journal = Journal(pathlib.Path(sys.argv[1]))
 for steps, name in enumerate(("admitted", "asked", "counted", "ended", "freed")):

@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY
 from cast import Cast
 from deadline import wait_until
 from polygraft.live import redis_client
+from serving.accounting.prices import Prices
 from serving.base_models import base_model_reprice
-from serving.prices import Prices
 from tenants.departments import department_limit, platform_limit
 from tenants.grants import ticket_issue
 from tenants.keys import key_limit

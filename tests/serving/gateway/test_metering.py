@@ -18,13 +18,13 @@ from prometheus_client import REGISTRY
 from cast import Cast
 from deadline import wait_until
 from polygraft.conf import config
-from serving import usage
+from serving.accounting import usage
+from serving.accounting.usage import usage_store
 from serving.gateway.app import Gateway
 from serving.gateway.journal import Journal
 from serving.gateway.spool import Spool
 from serving.gateway.usage_stream import STREAM
 from serving.models import BaseModel, UsageRecord
-from serving.usage import usage_store
 
 from .other_redis import OtherRedis
 from .served import CHAT, Engines, Served, one_usage_record, question, usage_records

@@ -21,7 +21,7 @@ from deadline import wait_until
 from fake_engine import FakeEngine
 from polygraft.conf import ROOT
 from polygraft.live import redis_client
-from serving.registry import EngineEntry, engine_publish
+from serving.fleet.registry import EngineEntry, engine_publish
 
 from .served import ADAPTER_NAMES, CHAT, question, usage_records
 

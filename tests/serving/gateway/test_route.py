@@ -7,13 +7,13 @@ import pytest
 import redis.asyncio
 
 from serving.engines.kinds import EngineKind
+from serving.fleet.registry import EngineEntry
 from serving.gateway.body import Wish
 from serving.gateway.breaker import Breakers
 from serving.gateway.catalogue import Target
 from serving.gateway.errors import ModelNotReady, NoEngine
 from serving.gateway.fleet import Fleet
 from serving.gateway.route import engine_to_load, engine_to_share, engines_for, why_not_at_home
-from serving.registry import EngineEntry
 
 VLLM_FIRST = (EngineKind.VLLM, EngineKind.LLAMACPP)
 BASE = Target("base", "base", "base", base_model_id=1, kinds=VLLM_FIRST)

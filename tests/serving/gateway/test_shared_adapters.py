@@ -8,10 +8,10 @@ import pytest
 from cast import Cast
 from deadline import wait_until
 from serving.adapters.retirement import adapter_delete
+from serving.adapters.sharing import adapter_share, share_revoke
 from serving.gateway.auth import engine_cache_salt
 from serving.models import AdapterVersion, VersionState
 from serving.rollouts import rollout_set
-from serving.sharing import adapter_share, share_revoke
 from tenants.keys import key_create
 
 from .served import CHAT, Engines, Served, one_usage_record, question

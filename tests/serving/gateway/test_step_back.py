@@ -5,10 +5,10 @@ from collections.abc import Callable
 from cast import Cast
 from deadline import wait_until
 from fake_engine import Fault
+from serving.accounting.usage import usage_store
 from serving.models import Adapter, PlatformEvent, UsageRecord
 from serving.rollouts.changes import rollout_change
 from serving.rollouts.watch import rollouts_watch
-from serving.usage import usage_store
 
 from .served import ADAPTER_NAMES, CHAT, Engines, Served, question
 

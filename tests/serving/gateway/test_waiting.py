@@ -12,9 +12,9 @@ from deadline import wait_until
 from fake_engine import Fault
 from polygraft.conf import config
 from polygraft.live import CHANNEL, Change, announce, redis_client
+from serving.fleet.registry import asked_key, engine_publish, living_engines
+from serving.fleet.wake import asleep_publish, wanted_take
 from serving.models import Deployment
-from serving.registry import asked_key, engine_publish, living_engines
-from serving.wake import asleep_publish, wanted_take
 from tenants.departments import department_fall_back
 from tenants.models import Fallback
 

@@ -18,14 +18,14 @@ from polygraft.live import redis_client
 from polygraft.places import BucketSource, FolderSource
 from s3_server import bucket_at, client, s3_server
 from serving.adapters.intake import version_take_in
+from serving.adapters.quotas import quota_use
+from serving.adapters.signing import signing_key_add
+from serving.fleet.registry import ENGINES_KEY
 from serving.imports.bucket import BucketOrigin
 from serving.imports.folder import FolderOrigin
 from serving.imports.lifecycle import MOST_MOVING, SILENT, import_create, import_delete, import_run, imports_expire
 from serving.imports.origin import SourceProblem
 from serving.models import AdapterImport, AdapterVersion, ImportState, Upload
-from serving.quotas import quota_use
-from serving.registry import ENGINES_KEY
-from serving.signing import signing_key_add
 from signer import Signer
 from tenants.models import AuditEvent
 

@@ -9,12 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cast import Cast
+from serving.accounting.usage import _create
+from serving.accounting.version_minutes import minutes_forget
 from serving.feedback import feedback_give
 from serving.models import AdapterVersion, UsageRecord, VersionMinute, VersionState
 from serving.rollouts import rollout_set
 from serving.rollouts.numbers import VersionNumbers, version_numbers
-from serving.usage import _create
-from serving.version_minutes import minutes_forget
 
 pytestmark = pytest.mark.django_db
 

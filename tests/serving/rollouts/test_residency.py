@@ -10,7 +10,7 @@ from cast import DIGEST, Cast
 from polygraft.live import redis_client
 from published_engine import publish_engine
 from serving.engines.names import engine_adapter_name
-from serving.registry import asked_key
+from serving.fleet.registry import asked_key
 from serving.rollouts import rollout_back, rollout_set
 from serving.rollouts.residency import versions_await
 

@@ -6,11 +6,11 @@ import pytest
 from django.utils import timezone
 
 from cast import Cast
+from serving.accounting.version_minutes import minute_of
 from serving.models import Adapter, AdapterVersion, PlatformEvent, Rollout, VersionMinute, VersionState
 from serving.rollouts import rollout_set
 from serving.rollouts.thresholds import Thresholds
 from serving.rollouts.watch import rollouts_watch
-from serving.version_minutes import minute_of
 from tenants.models import AuditEvent
 
 

@@ -1,7 +1,7 @@
 """Who is promoted to vLLM, and who goes back."""
 
+from serving.placement.tiers import Tier
 from serving.scaling.promotion import Standing, Thresholds, Traffic, promotion
-from serving.tiers import Tier
 
 THRESHOLDS = Thresholds(concurrency=2, tokens_per_minute=3000, quiet_seconds=7200)
 LIGHT, HEAVY = Standing(Tier.LIGHTWEIGHT), Standing(Tier.STANDARD, moved_at=0)

@@ -1,0 +1,1 @@
+"""What was used, what it cost, and what limits remember of it."""

@@ -1,0 +1,1 @@
+"""Reads what strangers upload, believing none of it: archives, safetensors, GGUF, names."""
