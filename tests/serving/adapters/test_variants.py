@@ -13,7 +13,7 @@ import pytest
 from adapter_factory import MODULES, small_adapter
 from llama_logits import LlamaLogits, cosine
 from plain_gguf import write_gguf
-from running_platform import ROOT, VLLM_MODEL, VLLM_PYTHON
+from running_platform import ROOT, VLLM_MODEL, VLLM_PYTHON, skip_without_vllm
 from serving.adapters.convert_gguf import convert
 from serving.adapters.examination.base_spec import BaseSpec
 from serving.adapters.examination.validate import validate
@@ -69,8 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def in_vllm(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    if not (VLLM_PYTHON.exists() and (VLLM_MODEL / "config.json").exists()):
-        pytest.skip("vLLM is not prepared: make vllm-cpu")
+    skip_without_vllm()
     output = folder / "vllm.npz"
     command = [str(VLLM_PYTHON), str(ROOT / "tests" / "vllm_logits.py"), str(VLLM_MODEL), str(folder), str(output)]
     environment = {
