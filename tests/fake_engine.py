@@ -10,6 +10,7 @@ From tests, `FakeEngine` starts one as a process and ends it again:
         httpx.post(f"http://{engine.address}/v1/chat/completions", json=...)
         engine.stats()["completed"]
 
+With `held=True` its answers wait until `engine.release()`, so that a test decides what happens meanwhile, not a clock.
 It answers with the words of the caller's last message, repeated up to `--tokens` words.
 """
 
@@ -67,6 +68,7 @@ class _Options(argparse.Namespace):
     keep_alive: float
     slots: int
     spread: float
+    held: bool
     last_words: str
 
 
@@ -77,6 +79,7 @@ class _Engine:
         self.options = options
         self.models = set(options.model)
         self.slots = asyncio.Semaphore(options.slots or 1_000_000)
+        self.leaves = asyncio.Semaphore(0)  # that answers have to be sent, while the engine holds them
         self.counters = {
             "connections": 0,
             "requests": 0,  # completions only, as all the counters below
@@ -95,6 +98,18 @@ class _Engine:
         """How many words the next answer has."""
         tokens, spread = self.options.tokens, self.options.spread
         return round(random.uniform(tokens * (1 - spread), tokens * (1 + spread))) if spread else tokens
+
+    async def leave(self) -> None:
+        """Wait until an answer may be sent."""
+        if self.options.held:
+            await self.leaves.acquire()
+
+    def release(self, count: int) -> None:
+        """Let so many answers go, those that wait first; 0: all, from now on."""
+        if not count:
+            self.options.held, count = False, self.counters["running"]
+        for _ in range(count):
+            self.leaves.release()
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -198,6 +213,9 @@ async def _respond(connection: _Connection, method: str, path: str, headers: dic
             connection.send(200, engine.metrics().encode(), "text/plain")
         case "POST", "/fault":
             engine.options.fail = Fault(body.decode())
+            connection.send(200, b"")
+        case "POST", "/release":
+            engine.release(int(body))
             connection.send(200, b"")
         case "GET", "/stats":
             connection.send(200, json.dumps(engine.stats()).encode())
@@ -327,6 +345,7 @@ async def _whole(connection: _Connection, *, chat: bool, wish: dict[str, Any]) -
     options = connection.engine.options
     tokens = connection.engine.length()
     seconds = options.ttft + (tokens / options.tps if options.tps else 0)
+    await connection.engine.leave()
     if seconds:
         await asyncio.sleep(seconds)
     text = "".join(_words(wish, tokens))
@@ -389,6 +408,7 @@ async def _stream(connection: _Connection, *, chat: bool, wish: dict[str, Any]) 
     )
     if chat:
         await chunk(event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}]))
+    await connection.engine.leave()
     if options.ttft:
         await asyncio.sleep(options.ttft)
     calls = _calls(wish)
@@ -463,6 +483,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keep-alive", type=float, default=0, help="seconds until it closes an idle connection")
     parser.add_argument("--slots", type=int, default=0, help="answers at once, others wait in line; 0: all of them")
     parser.add_argument("--spread", type=float, default=0, help="share by which answers vary in length at random")
+    parser.add_argument("--held", action="store_true", help="answers wait until POST /release lets so many of them go")
     parser.add_argument("--last-words", default="", help="say this and end with exit code 1, at once")
     options = parser.parse_args(arguments, namespace=_Options())
     if options.last_words:
@@ -490,6 +511,7 @@ class FakeEngine:
         port: int = 0,
         slots: int = 0,
         spread: float = 0,
+        held: bool = False,
     ) -> None:
         self.secret = secret
         self.command = [sys.executable, str(Path(__file__).resolve()), f"--port={port}", f"--tokens={tokens}"]
@@ -498,6 +520,7 @@ class FakeEngine:
             f"--slots={slots}",
             f"--spread={spread}",
             f"--keep-alive={keep_alive}",
+            *(["--held"] if held else []),
             *(f"--model={model}" for model in models),
         ]
         self.address = ""
@@ -535,9 +558,14 @@ class FakeEngine:
         self.process.kill()
         self.process.wait()
 
+    def release(self, count: int = 0) -> None:
+        """Let so many of the answers go that it holds or will hold; without a number all, from now on."""
+        with urllib.request.urlopen(f"http://{self.address}/release", data=b"%d" % count, timeout=30):
+            pass
+
     def stats(self) -> dict[str, Any]:
         """The counters of `/stats`."""
-        with urllib.request.urlopen(f"http://{self.address}/stats", timeout=5) as response:
+        with urllib.request.urlopen(f"http://{self.address}/stats", timeout=30) as response:
             stats: dict[str, Any] = json.load(response)
         return stats
 

@@ -1,5 +1,6 @@
 """A gateway on a real server with real sockets, fake engines to put behind it, and a look at what it metered."""
 
+import socket
 import threading
 import uuid
 from typing import Any, Self
@@ -40,7 +41,7 @@ class Served:
 
     def __enter__(self) -> Self:
         self.thread.start()
-        wait_until(lambda: self.server.started or not self.thread.is_alive(), seconds=10, what="the gateway serves")
+        wait_until(lambda: self.server.started or not self.thread.is_alive(), what="the gateway serves")
         assert self.server.started
         self.port: int = self.server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -50,13 +51,13 @@ class Served:
         for client in self.clients:
             client.close()
         self.server.should_exit = True
-        self.thread.join(timeout=15)
+        self.thread.join(timeout=60)
         assert not self.thread.is_alive()
 
     def client(self, secret: str | None) -> httpx.Client:
         """A client that sends this credential, closed with the gateway."""
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        client = httpx.Client(base_url=self.url, headers=headers, timeout=10, trust_env=False)
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
         self.clients.append(client)
         return client
 
@@ -135,6 +136,14 @@ class Engines:
         announce(Change.ENGINES)
 
 
+def send_raw(served: Served, secret: str, body: bytes, *, length: int | None = None) -> socket.socket:
+    """A request on a socket of its own, which can be closed at will."""
+    connection = socket.create_connection(("127.0.0.1", served.port), timeout=30)
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n"
+    connection.sendall(f"{head}content-length: {length or len(body)}\r\n\r\n".encode() + body)
+    return connection
+
+
 def usage_records() -> list[dict[str, Any]]:
     """What the meter has put into the stream so far, in order."""
     entries: Any = redis_client().xrange(STREAM)
@@ -143,6 +152,6 @@ def usage_records() -> list[dict[str, Any]]:
 
 def one_usage_record() -> dict[str, Any]:
     """The only record there is, as soon as it is there."""
-    records = wait_until(usage_records, seconds=5, what="a usage record arrives")
+    records = wait_until(usage_records, what="a usage record arrives")
     assert len(records) == 1
     return records[0]

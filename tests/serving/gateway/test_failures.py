@@ -190,14 +190,6 @@ def test_a_connection_that_an_engine_closes_while_idle_is_no_trouble(
         time.sleep(0.01)  # as long as the engine keeps an idle connection: a race each time
 
 
-def send_raw(served: Served, secret: str, body: bytes, *, length: int | None = None) -> socket.socket:
-    """A request on a socket of its own, which can be closed at will."""
-    connection = socket.create_connection(("127.0.0.1", served.port), timeout=10)
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n"
-    connection.sendall(f"{head}content-length: {length or len(body)}\r\n\r\n".encode() + body)
-    return connection
-
-
 @pytest.mark.parametrize(
     ("stream", "options"),
     [
