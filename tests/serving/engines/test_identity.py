@@ -49,7 +49,7 @@ def test_a_process_with_the_same_id_that_started_at_another_time_is_not_signalle
         other.signal(signal.SIGKILL)
     assert process.lives()
     process.identity.signal(signal.SIGKILL)
-    wait_until(lambda: not process.lives(), seconds=5, what="the right one is ended")
+    wait_until(lambda: not process.lives(), what="the right one is ended")
 
 
 def test_signalling_what_has_ended_does_nothing(process: EngineProcess) -> None:
@@ -62,28 +62,28 @@ def test_a_zombie_does_not_live() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     identity = ProcessIdentity.of(child.pid)
     try:
-        wait_until(lambda: not identity.lives(), seconds=10, what="it has ended, though nobody has taken note")
+        wait_until(lambda: not identity.lives(), what="it has ended, though nobody has taken note")
     finally:
         child.wait()
 
 
 def test_what_an_engine_leaves_behind_is_found_and_ended(tmp_path: Path) -> None:
     process = start(tmp_path, PARENT)
-    wait_until(lambda: not process.lives(), seconds=10, what="the parent has ended")
+    wait_until(lambda: not process.lives(), what="the parent has ended")
     # Between its fork and its program, the child has no environment to be told by.
-    wait_until(lambda: len(remains(process.engine_id)) == 1, seconds=10, what="what it has left behind is found")
+    wait_until(lambda: len(remains(process.engine_id)) == 1, what="what it has left behind is found")
     process.kill()
-    wait_until(lambda: not remains(process.engine_id), seconds=5, what="nothing is left")
+    wait_until(lambda: not remains(process.engine_id), what="nothing is left")
 
 
 def test_what_hides_its_environment_is_found_by_its_session(tmp_path: Path) -> None:
     process = start(tmp_path, [sys.executable, "-c", f"import subprocess; subprocess.Popen({SLEEP!r}, env={{}})"])
     stranger = subprocess.Popen(SLEEP, env={}, start_new_session=True)
     try:
-        wait_until(lambda: not process.lives(), seconds=10, what="the parent has ended")
+        wait_until(lambda: not process.lives(), what="the parent has ended")
         assert len(remains(process.engine_id, process.identity)) == 1
         process.kill()
-        wait_until(lambda: not remains(process.engine_id, process.identity), seconds=5, what="nothing is left")
+        wait_until(lambda: not remains(process.engine_id, process.identity), what="nothing is left")
         assert stranger.poll() is None
     finally:
         stranger.kill()
@@ -133,9 +133,9 @@ def test_an_unreadable_record_is_none(tmp_path: Path) -> None:
 
 def test_a_child_says_how_it_ended(tmp_path: Path) -> None:
     process = start(tmp_path, [sys.executable, "-c", "raise SystemExit(3)"])
-    wait_until(lambda: not process.lives(), seconds=10, what="it has ended")
+    wait_until(lambda: not process.lives(), what="it has ended")
     assert process.how_it_ended() == "It ended with exit code 3."
     process = start(tmp_path, SLEEP)
     os.kill(process.pid, signal.SIGSEGV)
-    wait_until(lambda: not process.lives(), seconds=10, what="it has ended")
+    wait_until(lambda: not process.lives(), what="it has ended")
     assert process.how_it_ended() == "It was ended by SIGSEGV."

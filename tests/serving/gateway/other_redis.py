@@ -24,7 +24,7 @@ class OtherRedis:
 
     def start(self) -> None:
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self.answers, seconds=10, what="the other Redis answers")
+        wait_until(self.answers, what="the other Redis answers")
 
     def stop(self) -> None:
         if self.process is not None:

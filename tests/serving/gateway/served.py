@@ -13,8 +13,9 @@ from cast import DIGEST
 from deadline import wait_until
 from fake_engine import FakeEngine, Fault
 from polygraft.live import Change, announce, redis_client
+from published_engine import publish_for_good
 from serving.engines.names import engine_adapter_name
-from serving.fleet.registry import EngineEntry, engine_publish, engine_withdraw
+from serving.fleet.registry import EngineEntry, engine_withdraw
 from serving.gateway.app import Gateway
 from serving.gateway.usage_stream import STREAM
 
@@ -126,7 +127,7 @@ class Engines:
             slots=slots,
             takes_priority=takes_priority,
         )
-        engine_publish(redis_client(), entry)
+        publish_for_good(entry)
         announce(Change.ENGINES)
         return entry.id
 

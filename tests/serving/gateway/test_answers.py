@@ -221,7 +221,7 @@ def test_raising_a_canarys_share_moves_conversations_to_it_only(client: httpx.Cl
     rollout_set(adapter=cast.adapter, weights={1: 80, 2: 20}, by=None)
     before = heard()
     rollout_set(adapter=cast.adapter, weights={2: 60, 1: 40}, by=None)
-    after = wait_until(lambda: found if (found := heard()) != before else None, seconds=5, what="shares change")
+    after = wait_until(lambda: found if (found := heard()) != before else None, what="shares change")
     assert {(old, new) for old, new in zip(before, after, strict=True) if old != new} == {
         ("support-bot:1", "support-bot:2")
     }

@@ -118,4 +118,4 @@ def test_an_engine_that_fails_is_asked_no_more_until_it_generates_again(
     assert served.gateway._parts is not None
     breakers = served.gateway._parts.fleet.breakers
     assert len(breakers.open) == 1
-    wait_until(lambda: failing.stats()["requests"] > asked, seconds=5, what="it is probed")
+    wait_until(lambda: failing.stats()["requests"] > asked, what="it is probed")

@@ -93,7 +93,7 @@ def test_its_requests_are_on_the_account_of_who_began_it(cast: Cast, engines: En
     engines.start()
     gateway()
     comparison_run(str(begin(prompts=1).pk))
-    records = wait_until(lambda: found if len(found := usage_records()) == 2 else None, seconds=5, what="records")
+    records = wait_until(lambda: found if len(found := usage_records()) == 2 else None, what="records")
     assert {record["user_id"] for record in records} == {cast.people["dan"].pk}  # type: ignore[union-attr]
     assert {record["department_id"] for record in records} == {cast.support.pk}
     assert {record["model"] for record in records} == {"support-bot:1", "support-bot:2"}
@@ -118,7 +118,7 @@ def test_the_base_model_is_a_candidate_and_plain_prompts_are_completed(
     assert [(one.passed, bool(one.text)) for one in answers(comparison)] == [(None, True), (None, True)]
     last = engine.stats()["last_body"]
     assert (last["prompt"], last["max_tokens"]) == ("Once upon", 2)
-    models = {record["model"] for record in wait_until(usage_records, seconds=5, what="records")}
+    models = {record["model"] for record in wait_until(usage_records, what="records")}
     assert models <= {"support-bot:2", "smollm2"}
 
 
@@ -171,11 +171,11 @@ def test_cancelling_ends_what_is_under_way_and_keeps_what_was_answered(
 
     worker = threading.Thread(target=work)
     worker.start()
-    wait_until(lambda: engine.stats()["running"] == 3, seconds=10, what="requests run")
+    wait_until(lambda: engine.stats()["running"] == 3, what="requests run")
     assert comparison_cancel(comparison=comparison, by=None)
     worker.join(timeout=10)
     assert not worker.is_alive()
-    wait_until(lambda: engine.stats()["running"] == 0, seconds=5, what="they have ended")
+    wait_until(lambda: engine.stats()["running"] == 0, what="they have ended")
     assert state(comparison) == "cancelled"
     assert [one.text for one in answers(comparison)] == ["kept"]
 

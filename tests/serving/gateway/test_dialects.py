@@ -260,7 +260,7 @@ def test_a_message_whose_stream_breaks_ends_with_an_error(
     assert re.findall(r"^event: (\S+)$", text, re.MULTILINE)[-1] == "error"
     assert "EngineCore" not in text
     assert "lora-" not in text
-    records = wait_until(lambda: len(found := usage_records()) == 2 and found, seconds=5, what="both are recorded")
+    records = wait_until(lambda: len(found := usage_records()) == 2 and found, what="both are recorded")
     assert [record["outcome"] for record in records] == ["failed", "failed"]
     assert all(record["completion_tokens"] > 0 for record in records)
 

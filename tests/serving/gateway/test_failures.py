@@ -1,6 +1,5 @@
 """Engines that fail in every way they can, clients that leave, and what the other side is told."""
 
-import socket
 import time
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ from fake_engine import FakeEngine, Fault
 from polygraft.conf import config
 from polygraft.live import CHANNEL, redis_client
 
-from .served import ADAPTER_NAMES, CHAT, Engines, Served, one_usage_record, question
+from .served import ADAPTER_NAMES, CHAT, Engines, Served, one_usage_record, question, send_raw
 
 Serve = Callable[..., Served]
 LONG_WORD = "x" * 4000
@@ -129,7 +128,7 @@ def test_an_engine_that_hangs_is_given_up(cast: Cast, engines: Engines, serve: S
     answer = serve().client(cast.secret).post(CHAT, json=question(stream=stream))
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "engine_timeout"
-    wait_until(lambda: engine.stats()["aborted"] == 1, seconds=2, what="the engine is let go")
+    wait_until(lambda: engine.stats()["aborted"] == 1, what="the engine is let go")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -139,7 +138,7 @@ def test_a_stream_that_stalls_ends_with_an_error_event(cast: Cast, engines: Engi
     assert answer.status_code == 200
     assert last_event(answer.text)["error"]["code"] == "engine_timeout"  # type: ignore[index]  # it is an object
     assert "[DONE]" not in answer.text
-    wait_until(lambda: engine.stats()["aborted"] == 1, seconds=2, what="the engine is let go")
+    wait_until(lambda: engine.stats()["aborted"] == 1, what="the engine is let go")
 
 
 def test_without_an_engine_the_answer_says_when_to_ask_again(cast: Cast, serve: Serve) -> None:
@@ -203,7 +202,7 @@ def test_when_the_client_leaves_the_engine_stops_within_100_ms(
 ) -> None:
     engine = engines.start(**options)
     connection = send_raw(serve(), cast.secret, orjson.dumps(question(stream=stream)))
-    wait_until(lambda: engine.stats()["requests"] == 1, seconds=5, what="the engine works")
+    wait_until(lambda: engine.stats()["requests"] == 1, what="the engine works")
     if "tps" in options:
         connection.recv(100)
     connection.close()
@@ -229,7 +228,7 @@ def test_a_client_that_does_not_read_holds_the_engine_back_and_still_gets_everyt
 ) -> None:
     engine = engines.start(tokens=20_000)
     connection = send_raw(serve(), cast.secret, orjson.dumps(question(text=LONG_WORD, stream=True)))
-    wait_until(lambda: engine.stats()["requests"] == 1, seconds=5, what="the engine works")
+    wait_until(lambda: engine.stats()["requests"] == 1, what="the engine works")
     # 20,000 such words are 80 MB: far more than all buffers on the way together.
     time.sleep(0.5)
     assert engine.stats()["completed"] == 0
@@ -246,7 +245,7 @@ def test_a_client_that_does_not_read_holds_the_engine_back_and_still_gets_everyt
 def test_a_client_that_never_reads_does_not_keep_its_engine(cast: Cast, engines: Engines, serve: Serve) -> None:
     engine = engines.start(tokens=20_000)
     with send_raw(serve(), cast.secret, orjson.dumps(question(text=LONG_WORD, stream=True))) as connection:
-        wait_until(lambda: engine.stats()["aborted"] == 1, seconds=20, what="the engine is let go")
+        wait_until(lambda: engine.stats()["aborted"] == 1, what="the engine is let go")
         # When it reads again after all, its stream is cut off; it is not told that the engine failed.
         received = bytearray()
         while piece := connection.recv(1_000_000):
@@ -262,7 +261,7 @@ def test_while_the_database_is_away_the_cache_serves_and_the_rest_is_told_when_t
     def away(*_: object) -> None:
         raise OperationalError("No route to host.")
 
-    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, seconds=5, what="announcements arrive")
+    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, what="announcements arrive")
     assert client.post(CHAT, json=question()).status_code == 200
     monkeypatch.setattr("serving.gateway.auth.grant_resolve", away)
     monkeypatch.setattr("serving.gateway.catalogue._read_shelf", away)

@@ -21,7 +21,7 @@ PATH = "/v1/feedback"
 def answered(client: httpx.Client) -> str:
     """The id of a request that was answered and is on record."""
     request_id = client.post(CHAT, json=question()).headers["x-request-id"]
-    wait_until(usage_store, seconds=5, what="the record is stored")
+    wait_until(usage_store, what="the record is stored")
     return request_id
 
 
@@ -61,7 +61,7 @@ def test_a_request_is_known_by_the_id_that_its_caller_gave_it(client: httpx.Clie
     for given in ("ticket-4711", "x" * 64):
         answer = client.post(CHAT, json=question(), headers={"x-request-id": given})
         assert answer.headers["x-request-id"] == given
-        wait_until(usage_store, seconds=5, what="the record is stored")
+        wait_until(usage_store, what="the record is stored")
         assert client.post(PATH, json={"request_id": given, "rating": "up"}).status_code == 200
     assert Feedback.objects.count() == 2
 

@@ -48,9 +48,7 @@ def _all_is_well(production: Production, engine: FakeEngine) -> None:
     """The registry is emptied after each test."""
     production.publish(engine, ADAPTER_NAMES[0])
     announce(Change.ENGINES)
-    wait_until(
-        lambda: {production.ask(question()).status_code for _ in range(6)} == {200}, seconds=10, what="all is well"
-    )
+    wait_until(lambda: {production.ask(question()).status_code for _ in range(6)} == {200}, what="all is well")
 
 
 def say(production: Production, *pieces: bytes, pause: float = 0.0, half_close: bool = False) -> bytes:
@@ -187,7 +185,7 @@ def test_a_body_that_dribbles_in_is_not_waited_for_and_is_on_the_account(product
     def recorded() -> list[int]:
         return [record["status"] for record in usage_records() if record["outcome"] == "aborted"]
 
-    assert wait_until(recorded, seconds=5, what="the request is recorded") == [499]
+    assert wait_until(recorded, what="the request is recorded") == [499]
 
 
 def test_a_slow_but_steady_body_is_waited_for(production: Production) -> None:
@@ -210,7 +208,7 @@ def test_half_closed_sockets_do_not_stay(production: Production) -> None:
             for connection in worker.net_connections("tcp")
         )
 
-    wait_until(lambda: open_connections() == 0, seconds=5, what="every connection is closed")
+    wait_until(lambda: open_connections() == 0, what="every connection is closed")
 
 
 def nested(depth: int, opening: str = "[", closing: str = "]") -> str:

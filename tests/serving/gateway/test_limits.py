@@ -137,7 +137,7 @@ def test_concurrent_requests_give_their_places_back(cast: Cast, engines: Engines
     threads = [threading.Thread(target=leave, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
-    wait_until(lambda: engine.stats()["requests"] == 2, seconds=5, what="both are under way")
+    wait_until(lambda: engine.stats()["requests"] == 2, what="both are under way")
     answer = client.post(CHAT, json=question())
     assert refused(answer) == "Your department is at its limit of 2 requests at once. Try again in 1s."
     for thread in threads:
@@ -149,7 +149,7 @@ def test_concurrent_requests_give_their_places_back(cast: Cast, engines: Engines
         except httpx.ReadTimeout:
             return True
 
-    wait_until(got_in, seconds=5, what="a place is free")
+    wait_until(got_in, what="a place is free")
 
 
 def test_a_changed_limit_is_in_force_within_a_second(cast: Cast, client: httpx.Client) -> None:

@@ -74,7 +74,7 @@ def test_the_records_fit_the_database(client: httpx.Client, cast: Cast) -> None:
     client.post(CHAT, json=question())
     client.post(CHAT, json=question("never-was"))
     client.get("/v1/models")
-    wait_until(lambda: len(usage_records()) == 3, seconds=5, what="three records arrive")
+    wait_until(lambda: len(usage_records()) == 3, what="three records arrive")
     usage_store()
     outcomes = {record.model: (record.outcome, record.status) for record in UsageRecord.objects.all()}
     # Of seven prompt tokens one was cached; eight were answered.
@@ -103,7 +103,7 @@ def test_who_has_no_key_is_on_nobodys_account(client: httpx.Client, cast: Cast) 
 def test_one_request_id_sent_twice_makes_two_records_that_both_can_be_found_by_it(client: httpx.Client) -> None:
     for _ in range(2):
         client.post(CHAT, json=question(), headers={"x-request-id": "mine-" + "0" * 59})
-    ids = wait_until(lambda: [r["request_id"] for r in usage_records()][1:] and usage_records(), seconds=5, what="two")
+    ids = wait_until(lambda: [r["request_id"] for r in usage_records()][1:] and usage_records(), what="two")
     found = {record["request_id"] for record in ids}
     assert len(found) == 2
     assert all(request_id.startswith("mine-0000") and len(request_id) <= 64 for request_id in found)
@@ -126,14 +126,14 @@ def test_while_redis_is_away_requests_are_answered_and_their_records_wait(
     client = serve().client(cast.secret)
     first = client.post(CHAT, json=question())
     assert first.status_code == 200
-    wait_until(lambda: len(usage_records()) == 1, seconds=5, what="the first record arrives")
+    wait_until(lambda: len(usage_records()) == 1, what="the first record arrives")
     other_redis.stop()
     sent = [client.post(CHAT, json=question(stream=number % 2 == 0)) for number in range(20)]
     assert {answer.status_code for answer in sent} == {200}
     other_redis.start()
     # The first one, too: this Redis has forgotten it, and nobody has stored it yet. What came after may be there twice.
     ids = {answer.headers["x-request-id"] for answer in (first, *sent)}
-    wait_until(lambda: {record["request_id"] for record in usage_records()} == ids, seconds=10, what="all arrive")
+    wait_until(lambda: {record["request_id"] for record in usage_records()} == ids, what="all arrive")
     # The engine has not been entered again, as its agent would do; it is believed to live all the same.
     assert client.post(CHAT, json=question()).status_code == 200
 
@@ -146,11 +146,11 @@ def test_when_too_many_wait_they_go_to_disk_and_come_back(
     client = serve().client(cast.secret)
     other_redis.stop()
     sent = [client.post(CHAT, json=question()).headers["x-request-id"] for _ in range(12)]
-    wait_until(spooled, seconds=10, what="records lie on disk")
+    wait_until(spooled, what="records lie on disk")
     other_redis.start()
-    wait_until(lambda: len(usage_records()) >= 12, seconds=10, what="all records arrive")
+    wait_until(lambda: len(usage_records()) >= 12, what="all records arrive")
     assert sorted(record["request_id"] for record in usage_records()) == sorted(sent)
-    wait_until(lambda: not spooled(), seconds=5, what="the disk is clean")
+    wait_until(lambda: not spooled(), what="the disk is clean")
 
 
 def test_a_gateway_that_ends_while_redis_is_away_leaves_its_records_to_the_next(
@@ -165,7 +165,7 @@ def test_a_gateway_that_ends_while_redis_is_away_leaves_its_records_to_the_next(
     assert {record["request_id"] for record in spooled()} >= set(sent)
     other_redis.start()
     with Served():
-        wait_until(lambda: len(usage_records()) >= 3, seconds=5, what="the next gateway brings them")
+        wait_until(lambda: len(usage_records()) >= 3, what="the next gateway brings them")
     assert {record["request_id"] for record in usage_records()} >= set(sent)
     assert spooled() == []
 
@@ -242,15 +242,15 @@ def test_what_a_redis_without_memory_forgot_before_it_was_stored_is_appended_aga
     engines.start()
     client = serve().client(cast.secret)
     stored = client.post(CHAT, json=question()).headers["x-request-id"]
-    wait_until(usage_records, seconds=5, what="the first record arrives")
+    wait_until(usage_records, what="the first record arrives")
     usage_store()
     # Until the gateway has noticed: it looks every 2 s.
-    wait_until(lambda: sample("polygraft_usage_records_unconfirmed") == 0, seconds=5, what="the first one is confirmed")
+    wait_until(lambda: sample("polygraft_usage_records_unconfirmed") == 0, what="the first one is confirmed")
     forgotten = [client.post(CHAT, json=question()).headers["x-request-id"] for _ in range(3)]
-    wait_until(lambda: len(usage_records()) == 3, seconds=5, what="three more arrive")
+    wait_until(lambda: len(usage_records()) == 3, what="three more arrive")
     other_redis.kill()
     other_redis.start()
-    wait_until(lambda: len(usage_records()) >= 3, seconds=10, what="they are there again")
+    wait_until(lambda: len(usage_records()) >= 3, what="they are there again")
     usage_store()
     assert sorted(record.request_id for record in UsageRecord.objects.all()) == sorted([stored, *forgotten])
 
@@ -267,10 +267,10 @@ def test_what_is_not_in_the_database_yet_outlives_a_gateway_that_is_killed(
 
     engines.start()
     name = serve().client(cast.secret).post(CHAT, json=question()).headers["x-request-id"]
-    wait_until(usage_records, seconds=5, what="Redis has the record")
+    wait_until(usage_records, what="Redis has the record")
     assert [orjson.loads(record)["request_id"] for record in left_behind()] == [name]
     usage_store()
-    wait_until(lambda: not left_behind(), seconds=5, what="it is confirmed")
+    wait_until(lambda: not left_behind(), what="it is confirmed")
 
 
 def test_the_stream_has_the_name_that_the_consumer_reads() -> None:

@@ -37,9 +37,9 @@ def take_database_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kill_redis(server: OtherRedis) -> None:
-    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, seconds=5, what="announcements arrive")
+    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, what="announcements arrive")
     server.kill()
-    wait_until(lambda: sample("polygraft_gateway_redis_connected") == 0, seconds=5, what="the gateway notices")
+    wait_until(lambda: sample("polygraft_gateway_redis_connected") == 0, what="the gateway notices")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_redis_that_comes_back_empty_brings_announcements_back(
     assert statuses(client) == {200}
     kill_redis(other_redis)
     other_redis.start()
-    wait_until(lambda: sample("polygraft_gateway_redis_connected") == 1, seconds=5, what="the gateway notices")
+    wait_until(lambda: sample("polygraft_gateway_redis_connected") == 1, what="the gateway notices")
     assert statuses(client) == {200}
     key_revoke(key=cast.key, by=None)
     wait_until(lambda: statuses(client) == {401}, seconds=1, what="the key is refused")
@@ -101,7 +101,7 @@ def test_after_the_grace_the_database_is_missed(
     assert statuses(client) == {200}
     take_database_away(monkeypatch)
     assert statuses(client) == {200}
-    wait_until(lambda: statuses(client) == {503}, seconds=5, what="the grace is over")
+    wait_until(lambda: statuses(client) == {503}, what="the grace is over")
 
 
 @pytest.mark.usefixtures("brief")
@@ -110,7 +110,7 @@ def test_what_was_revoked_before_the_database_went_away_stays_revoked(
 ) -> None:
     engines.start()
     client = serve().client(cast.secret)
-    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, seconds=5, what="announcements arrive")
+    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, what="announcements arrive")
     assert statuses(client) == {200}
     key_revoke(key=cast.key, by=None)
     take_database_away(monkeypatch)

@@ -27,8 +27,8 @@ def test_a_failing_canary_is_taken_back_and_nobody_is_answered_by_it_any_more(
     statuses = asked(100)
     assert 30 <= statuses.count(502) <= 70
     assert 30 <= statuses.count(200) <= 70
-    wait_until(lambda: usage_store() >= 0 and UsageRecord.objects.count() == 100, seconds=10, what="all is on record")
+    wait_until(lambda: usage_store() >= 0 and UsageRecord.objects.count() == 100, what="all is on record")
     rollouts_watch()
     assert Adapter.objects.get(pk=cast.adapter.pk).weights == {1: 100}
     assert f"{statuses.count(502)} of its {statuses.count(502)} requests failed" in PlatformEvent.objects.get().sentence
-    wait_until(lambda: set(asked(20)) == {200}, seconds=2, what="version 1 answers all")
+    wait_until(lambda: set(asked(20)) == {200}, what="version 1 answers all")

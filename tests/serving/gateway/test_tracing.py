@@ -87,7 +87,7 @@ def test_a_span_belongs_to_the_callers_and_the_engines_to_it(
 ) -> None:
     engine = engines.start()
     answer = serve().client(cast.secret).post(CHAT, json=question(stream=True), headers={"traceparent": GIVEN})
-    span = wait_until(lambda: collector.spans, seconds=5, what="a span arrives")[0]
+    span = wait_until(lambda: collector.spans, what="a span arrives")[0]
     assert (span.trace_id.hex(), span.parent_span_id.hex(), span.name) == (TRACE, PARENT, f"POST {CHAT}")
     assert told(engine) == f"00-{TRACE}-{span.span_id.hex()}-01"
     assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 5e9
@@ -115,7 +115,7 @@ def test_a_trace_begins_here_when_the_caller_began_none(
 ) -> None:
     engine = engines.start(Fault.ERROR_500)
     serve().client(cast.secret).post(CHAT, json=question())
-    span = wait_until(lambda: collector.spans, seconds=5, what="a span arrives")[0]
+    span = wait_until(lambda: collector.spans, what="a span arrives")[0]
     assert span.parent_span_id == b""
     assert told(engine) == f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01"
     assert span.status.code == span.status.STATUS_CODE_ERROR
@@ -136,7 +136,7 @@ def test_what_is_not_sampled_makes_no_span(
     client.post(CHAT, json=question(), headers=headers)
     assert told(engine) == headers.get("traceparent")
     client.post(CHAT, json=question(), headers={"traceparent": GIVEN})
-    wait_until(lambda: collector.spans, seconds=5, what="the other span arrives")
+    wait_until(lambda: collector.spans, what="the other span arrives")
     assert [span.trace_id.hex() for span in collector.spans] == [TRACE]
     assert [span.parent_span_id.hex() for span in collector.spans] == [PARENT]
 

@@ -46,7 +46,7 @@ def test_a_request_has_its_adapter_loaded_and_waits_for_it(
     client = serve().client(cast.secret)
 
     def load() -> None:
-        wait_until(lambda: redis_client().zscore(asked_key(engine_id), ADAPTER_NAMES[0]), seconds=5, what="it is asked")
+        wait_until(lambda: redis_client().zscore(asked_key(engine_id), ADAPTER_NAMES[0]), what="it is asked")
         engines.publish(
             engine.address, kind="llamacpp", state="ready", resident=ADAPTER_NAMES[:1], residency="on_demand",
             id=engine_id,
@@ -82,18 +82,18 @@ def test_an_adapter_that_has_just_been_displaced_is_had_back(
     entry = living_engines(redis_client())[0]
     sound = engines.start(state="starting")
     served = serve()
-    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, seconds=5, what="announcements arrive")
+    wait_until(lambda: redis_client().pubsub_numsub(CHANNEL)[0][1] >= 1, what="announcements arrive")
     engine_publish(redis_client(), replace(entry, resident=frozenset()))
     announce(Change.ENGINES)
     assert served.gateway._parts is not None
     fleet = served.gateway._parts.fleet
-    wait_until(lambda: fleet.holders(entry.base_model_id, ADAPTER_NAMES[0]) == [], seconds=5, what="it is heard of")
+    wait_until(lambda: fleet.holders(entry.base_model_id, ADAPTER_NAMES[0]) == [], what="it is heard of")
     fleet._holders[entry.base_model_id, ADAPTER_NAMES[0]] = [entry]  # as it would be a moment before
     client = served.client(cast.secret)
 
     def move() -> None:
         key = asked_key(entry.id)
-        wait_until(lambda: redis_client().zscore(key, ADAPTER_NAMES[0]), seconds=5, what="it is asked for again")
+        wait_until(lambda: redis_client().zscore(key, ADAPTER_NAMES[0]), what="it is asked for again")
         engines.publish(sound.address, kind="llamacpp", state="ready", resident=ADAPTER_NAMES)
 
     soon(move)
@@ -110,7 +110,7 @@ def test_a_request_wakes_engines_that_sleep_and_waits_for_them(
     client = serve().client(cast.secret)
 
     def rise() -> None:
-        wait_until(lambda: wanted_take(redis_client()) == {cast.base_model.pk}, seconds=5, what="it is wanted")
+        wait_until(lambda: wanted_take(redis_client()) == {cast.base_model.pk}, what="it is wanted")
         asleep_publish(redis_client(), {})
         announce(Change.ENGINES)  # the gateway looks, and finds it awake but not ready yet
         engines.start()
