@@ -15,6 +15,8 @@ from .options import Options
 from .pool import ContextPool
 from .scheduler import Scheduler
 
+_TRIM_SECONDS = 1.0
+
 
 class Host:
     """One base model, its adapters and their requests. Made on the event loop that will use it."""
@@ -30,6 +32,7 @@ class Host:
         self._registry: AdapterRegistry | None = None
         self._intake: Intake | None = None
         self._embedder: Embedder | None = None
+        self._tending: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Loads the model and the first adapters; raises ModelUnreadable or a HostError."""
@@ -73,6 +76,8 @@ class Host:
 
     async def close(self) -> None:
         """Ends the compute thread, which frees everything llama.cpp holds."""
+        if self._tending is not None:
+            self._tending.cancel()
         self._scheduler.stop()
         await asyncio.to_thread(self._thread.join)
 
@@ -83,7 +88,7 @@ class Host:
             pool = ContextPool(model, self.options, self._scheduler.defer)
             self.metrics.kv_usage.set_function(lambda: pool.usage)
             self._embedder = Embedder(model, self.options)
-            self._loop.call_soon_threadsafe(self._loaded.set_result, model)
+            self._loop.call_soon_threadsafe(self._begin, model, pool)
             self._scheduler.run(model, pool)
             self._embedder.close()
             pool.close()
@@ -91,6 +96,15 @@ class Host:
         except BaseException as error:  # noqa: BLE001 - handed to the event loop, which ends the process
             failure = error
         self._loop.call_soon_threadsafe(self._finish, failure)
+
+    def _begin(self, model: Model, pool: ContextPool) -> None:
+        self._loaded.set_result(model)
+        self._tending = self._loop.create_task(self._tend(pool))
+
+    async def _tend(self, pool: ContextPool) -> None:
+        while True:
+            await asyncio.sleep(_TRIM_SECONDS)
+            self._scheduler.defer(pool.trim)
 
     def _finish(self, failure: BaseException | None) -> None:
         if failure is None:

@@ -9,6 +9,8 @@ from .options import CACHE_TYPES, Options
 
 _MIB = 2**20
 _SHARE_OF_AVAILABLE = 0.5
+# Below it, what is only kept in case it is asked for again goes back to the machine.
+_SHARE_LEFT_TO_OTHERS = 0.05
 
 
 def context_bytes(model: Model, options: Options) -> int:
@@ -25,3 +27,9 @@ def most_contexts(model: Model, options: Options) -> int:
     else:
         budget = options.kv_memory_mib * _MIB
     return max(1, min(options.max_contexts, budget // max(1, context_bytes(model, options))))
+
+
+def memory_is_short() -> bool:
+    """Whether the machine's other processes may soon lack memory."""
+    memory = psutil.virtual_memory()
+    return bool(memory.available < memory.total * _SHARE_LEFT_TO_OTHERS)

@@ -1,34 +1,43 @@
 """A bounded pool of contexts, made in the background and lent to the adapters in use."""
 
-import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from .contexts import Context
 from .errors import EngineFailed
 from .generation import Adapter
-from .memory import context_bytes, most_contexts
+from .memory import context_bytes, memory_is_short, most_contexts
 from .model import Model
 from .options import Options
 
 _log = logging.getLogger(__name__)
 
+_KEEP_IDLE_SECONDS = 600.0
+
 
 class ContextPool:
     """As many contexts as the memory budget allows, made on demand. Belongs to the scheduler."""
 
-    def __init__(self, model: Model, options: Options, defer: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        options: Options,
+        defer: Callable[[Callable[[], None]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`defer` has the scheduler run a job; it may be called from any thread."""
         self._model = model
         self._options = options
         self._defer = defer
         self._most = most_contexts(model, options)
-        self._clock = itertools.count()
+        self._clock = clock
+        self._is_short = False
         self._growth: threading.Thread | None = None
         self._made: Context | None = None
         # The first one is made at once: a host that cannot have a single context must not start.
-        self._last_used = {Context(model, options): next(self._clock)}
+        self._last_used = {Context(model, options): self._clock()}
         _log.info(
             "Up to %d contexts of %d sequences, %d MiB of KV cache each",
             self._most,
@@ -67,7 +76,7 @@ class ContextPool:
         With `evict`, it may be an idle one of another adapter's, whose cached prompts are lost.
         """
         idle = next((one for one in self._last_used if one.adapter is None), None)
-        if idle is None and len(self._last_used) < self._most:
+        if idle is None and len(self._last_used) < self._most and not self._is_short:
             self._grow()
             return None
         if idle is None and evict:
@@ -79,7 +88,22 @@ class ContextPool:
 
     def touch(self, context: Context) -> None:
         """Marks a context as used just now."""
-        self._last_used[context] = next(self._clock)
+        self._last_used[context] = self._clock()
+
+    def trim(self) -> None:
+        """Gives a context back to the machine that nobody has used for long, or nobody uses while memory is short.
+
+        One at a time, since that takes a moment. Called every second; memory set apart by `--kv-memory-mib` is kept.
+        """
+        if self._options.kv_memory_mib is not None:
+            return
+        self._is_short = memory_is_short()
+        longest = next((one for one in self.contexts if not one.sequences), None)
+        if longest is None or len(self._last_used) == 1:
+            return
+        if self._is_short or self._clock() - self._last_used[longest] >= _KEEP_IDLE_SECONDS:
+            del self._last_used[longest]
+            longest.close()
 
     def release(self, adapter: Adapter) -> None:
         """Takes back the contexts of an adapter that is about to be freed."""
@@ -113,4 +137,4 @@ class ContextPool:
         if made is None:
             self._most = len(self._last_used)
         else:
-            self._last_used[made] = next(self._clock)
+            self._last_used[made] = self._clock()
