@@ -60,7 +60,7 @@ class Platform:
             method,
             f"{self.url}/api/v1/{path}",
             headers={"Authorization": f"Bearer {self.demo['admin_token']}"} | (headers or {}),
-            timeout=30,
+            timeout=60,
             **options,
         )
 
@@ -83,7 +83,6 @@ class Platform:
         """Wait until a version has reached a state."""
         return wait_until(
             lambda: found if (found := self.version(department, name, number))["state"] == state else None,
-            seconds=20,
             what=f"{name}:{number} is {state}",
         )
 
@@ -136,12 +135,12 @@ def stop_platform(platform: Platform) -> int:
     if platform.process.poll() is None:
         platform.process.send_signal(signal.SIGINT)
     try:
-        code = platform.process.wait(timeout=30)
+        code = platform.process.wait(timeout=60)
         platform.reader.join()
         return code
     except subprocess.TimeoutExpired:
         platform.process.kill()
-        pytest.fail("The platform did not stop within 30 s:\n" + "".join(platform.output[-40:]))
+        pytest.fail("The platform did not stop within 60 s:\n" + "".join(platform.output[-40:]))
 
 
 def _collect(platform: Platform) -> None:

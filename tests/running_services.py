@@ -16,7 +16,7 @@ from polygraft.local.parts import prepare_command, probe_command, web_command, w
 from running_platform import ROOT, START_SECONDS, VLLM_PYTHON, Platform, free_port
 from serving.engines.records import Records
 
-_END_SECONDS = 30
+_END_SECONDS = 60
 
 
 @dataclass

@@ -41,7 +41,7 @@ def s3_server(folder: Path, port: int | None = None) -> Iterator[str]:
     )
     try:
         endpoint = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _answers(endpoint), seconds=20, what="the S3 server answers")
+        wait_until(lambda: _answers(endpoint), what="the S3 server answers")
         yield endpoint
     finally:
         server.send_signal(signal.SIGTERM)

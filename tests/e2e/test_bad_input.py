@@ -25,7 +25,7 @@ def post(platform: Platform) -> Callable[..., httpx.Response]:
             f"{platform.url}/v1/chat/completions",
             content=content,
             headers={"Authorization": f"Bearer {platform.key('support')}", "Content-Type": "application/json"},
-            timeout=30,
+            timeout=60,
         )
 
     return call
@@ -128,7 +128,7 @@ def test_an_upload_over_the_limit_is_refused_before_it_is_sent(platform: Platfor
         f"Host: {host}:{port}\r\nAuthorization: Bearer {platform.demo['admin_token']}\r\n"
         f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {5 * 1024**3}\r\n\r\n"
     )
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(head.encode())
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 413")

@@ -104,7 +104,7 @@ def test_a_version_is_compared_and_promoted_although_the_worker_was_killed(servi
     assert len({(row["number"], row["candidate"]) for row in answers}) == len(answers) == 2 * len(QUESTIONS)
     # Only what was under way when the worker died was asked twice.
     metered = wait_until(
-        lambda: n if (n := requests_of(services, "voices:2")) >= len(QUESTIONS) else None, seconds=10, what="usage"
+        lambda: n if (n := requests_of(services, "voices:2")) >= len(QUESTIONS) else None, what="usage"
     )
     assert metered <= len(QUESTIONS) + 4
 

@@ -99,7 +99,7 @@ class Browser:
         field.send_keys(text)
         return True
 
-    def _wait(self, attempt: Callable[[], T], what: str, seconds: float = 15) -> T:
+    def _wait(self, attempt: Callable[[], T], what: str, seconds: float = 60) -> T:
         """Try until it works: what is not there yet comes, and a page that changes meanwhile is looked at again."""
 
         def once() -> T | None:
@@ -175,7 +175,7 @@ def test_from_sign_in_to_an_answer_from_an_adapter_just_dropped(
     browser.press("Try it")
     browser.fill("#prompt", "How do I reset my password?")
     browser.click("#send")
-    browser.see(SUPPORT_VOICE, seconds=30)
+    browser.see(SUPPORT_VOICE)
     browser.see("tokens")
     assert browser.complaints() == []
 
@@ -199,12 +199,12 @@ def test_a_version_is_rolled_out_rated_and_taken_back(
     browser.open("/departments/legal/try/?model=turncoat")
     browser.fill("#prompt", "How do I reset my password?")
     browser.click("#send")
-    browser.see(SUPPORT_VOICE, seconds=30)
+    browser.see(SUPPORT_VOICE)
     browser.click(".thumbs button[value=up]")
     browser.find(".thumbs button[value=up][aria-pressed=true]")
 
     browser.open(page)
-    wait_until(lambda: thumbs(platform) == {2: 1}, seconds=15, what="the thumb is counted")
+    wait_until(lambda: thumbs(platform) == {2: 1}, what="the thumb is counted")
     browser.press("Back to version 1")
     browser.see("turncoat means version 1 again.")
     browser.press("History")

@@ -42,9 +42,7 @@ def test_another_department_hears_a_shared_adapter_until_the_share_is_revoked(pl
     assert SUPPORT_VOICE in ask(legal, shared)
     assert SUPPORT_VOICE in ask(legal, f"{shared}:1")
     assert shared in [model.id for model in legal.models.list()]
-    wait_until(
-        lambda: platform.api("GET", shares).json()["results"][0]["requests"] >= 2, seconds=10, what="uses are counted"
-    )
+    wait_until(lambda: platform.api("GET", shares).json()["results"][0]["requests"] >= 2, what="uses are counted")
     assert platform.api("DELETE", f"{shares}/legal").status_code == 204
     wait_until(lambda: is_refused(legal, shared), seconds=1.5, what="legal may not call it any more")
 
@@ -63,5 +61,5 @@ def test_a_deleted_adapters_bytes_leave_the_store_and_the_node(
     copies = [platform.home / "store" / "adapters" / "content" / digest, platform.home / "node" / "adapters" / digest]
     assert all(copy.is_dir() for copy in copies)
     assert platform.api("DELETE", "departments/support/adapters/short-lived").status_code == 204
-    wait_until(lambda: not any(copy.exists() for copy in copies), seconds=40, what="its bytes are gone")
+    wait_until(lambda: not any(copy.exists() for copy in copies), what="its bytes are gone")
     assert SUPPORT_VOICE in ask(platform.client(platform.key("support")), "support-bot")

@@ -31,14 +31,14 @@ def test_a_request_wakes_what_sleeps_and_is_answered(platform: Platform) -> None
     platform.api("POST", "base-models", json={"name": BASE, "gguf_path": str(demo_model_path())})
     wished = {"base_model": BASE, "engine_kind": "llamacpp", "idle_minutes": 60, "options": {"ctx_size": 512}}
     deployment = platform.api("POST", "deployments", json=wished).json()["id"]
-    wait_until(lambda: living(platform, deployment) == ["ready"], seconds=30, what="its engine is ready")
+    wait_until(lambda: living(platform, deployment) == ["ready"], what="its engine is ready")
     environment = os.environ | {
         "POLYGRAFT_HOME": str(platform.home),
         "DATABASE_URL": "",
         "DJANGO_SETTINGS_MODULE": "polygraft.settings",
     }
     subprocess.run([sys.executable, "-c", _TO_SLEEP], cwd=ROOT, env=environment, check=True)
-    wait_until(lambda: not living(platform, deployment), seconds=30, what="its engine has ended")
+    wait_until(lambda: not living(platform, deployment), what="its engine has ended")
     answer = platform.client(platform.key("support")).chat.completions.create(
         model=BASE, messages=[{"role": "user", "content": "Hello"}], max_tokens=4
     )

@@ -91,7 +91,7 @@ def _import_and_ask(services: Services, name: str, source: dict[str, str]) -> No
     made = services.api("POST", "departments/support/imports", json=body)
     assert made.status_code == 202, made.text
     path = f"departments/support/imports/{made.json()['id']}"
-    wait_until(lambda: services.api("GET", path).json()["state"] == "done", seconds=30, what=f"{name} is imported")
+    wait_until(lambda: services.api("GET", path).json()["state"] == "done", what=f"{name} is imported")
     version = services.wait_for_state("support", name, "ready")
     assert version["source"]["kind"] == source["kind"]
     assert VOICE in answer(services, name)

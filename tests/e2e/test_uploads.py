@@ -51,7 +51,7 @@ def test_an_upload_goes_on_after_its_connection_was_cut(platform: Platform, tmp_
             if len(content) - begun < 3_000_000:
                 break
             send_and_cut(platform, url, content, begun, 3_000_000)
-            wait_until(lambda begun=begun: offset() == begun + 3_000_000, seconds=10, what="what came is kept")
+            wait_until(lambda begun=begun: offset() == begun + 3_000_000, what="what came is kept")
         begun = offset()
         rest = TUS | {"Upload-Offset": str(begun), "Content-Type": "application/offset+octet-stream"}
         assert call("PATCH", url, headers=rest, content=content[begun:]).status_code == 204

@@ -128,8 +128,8 @@ def test_nothing_of_a_tethered_engine_outlives_its_killed_worker(services: Servi
         worker.kill()
         worker.wait()
         worker.stdout.close()
-    wait_until(lambda: not session(engine), seconds=15, what="all its processes have ended")
-    wait_until(lambda: not any(path.exists() for path in memory), seconds=15, what="its shared memory is gone")
+    wait_until(lambda: not session(engine), what="all its processes have ended")
+    wait_until(lambda: not any(path.exists() for path in memory), what="its shared memory is gone")
 
 
 def test_two_departments_mixed_in_one_engine_hear_their_own_voices(platform: Services) -> None:
@@ -198,7 +198,7 @@ def test_an_adapter_that_was_deleted_comes_back_with_the_same_bytes(
         answer = wait_until(lambda: ask(client, "phoenix"), seconds=60, what="the adapter answers")
         assert VOICES["support"] in answer
         platform.api("DELETE", "departments/legal/adapters/phoenix")
-        wait_until(lambda: ask(client, "phoenix") is None, seconds=10, what="the deleted adapter is gone")
+        wait_until(lambda: ask(client, "phoenix") is None, what="the deleted adapter is gone")
 
 
 def test_a_rollout_under_load_fails_no_request(platform: Services, adapter_folder: Callable[[str], Path]) -> None:
@@ -248,7 +248,7 @@ def test_a_killed_engine_ends_its_streams_and_costs_nobody_else_an_answer(platfo
     wait_until(lambda: len(ready(platform)) == 2, seconds=START_SECONDS, what="there are two engines")
     client = platform.client(platform.key("support"))
     stream = LongStream(client, "voice", tokens=1500)
-    doomed = wait_until(lambda: busy(platform), seconds=20, what="an engine says that it is at it")
+    doomed = wait_until(lambda: busy(platform), what="an engine says that it is at it")
     old = session(doomed)
     assert len(nameless(old)) >= 2  # EngineCore and a worker
     memory = shared_memory(old)
@@ -263,8 +263,8 @@ def test_a_killed_engine_ends_its_streams_and_costs_nobody_else_an_answer(platfo
     assert isinstance(stream.error, openai.APIError)
     assert VOICES["support"] in (ask(client, "voice") or "")
     # Its EngineCore would go on without it, and keep its memory from its successor.
-    wait_until(lambda: not session(doomed), seconds=15, what="nothing of it is left")
-    wait_until(lambda: not any(path.exists() for path in memory), seconds=15, what="its shared memory is gone")
+    wait_until(lambda: not session(doomed), what="nothing of it is left")
+    wait_until(lambda: not any(path.exists() for path in memory), what="its shared memory is gone")
     assert not any(map(lives, old))
 
 

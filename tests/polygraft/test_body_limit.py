@@ -36,14 +36,14 @@ def port() -> Iterator[int]:
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
     thread.start()
-    wait_until(lambda: server.started, seconds=10, what="the server has started")
+    wait_until(lambda: server.started, what="the server has started")
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
 
 
 def exchange(port: int, head: str, pieces: list[bytes]) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head.encode())
         answer = b""
         try:

@@ -23,4 +23,4 @@ def test_beat_ends_when_its_worker_is_killed() -> None:
         beat = int(worker.stdout.readline())
         assert lives(beat)
         worker.kill()
-        wait_until(lambda: not lives(beat) or None, seconds=10, what="the beat has ended")
+        wait_until(lambda: not lives(beat) or None, what="the beat has ended")

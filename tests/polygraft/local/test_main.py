@@ -19,7 +19,7 @@ def _refusal(home: Path, *python: str, **environment: str) -> str:
         env={**os.environ, "POLYGRAFT_HOME": str(home), "POLYGRAFT_PORT": str(free_port()), **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert (answer.returncode, answer.stdout) == (1, "")
@@ -67,7 +67,7 @@ def test_a_server_that_does_not_answer(variable: str, url: str, subject: str, tm
         env={**os.environ, "POLYGRAFT_HOME": str(tmp_path), variable: url},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert answer.returncode == 1

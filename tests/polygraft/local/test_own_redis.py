@@ -28,7 +28,7 @@ def test_it_keeps_what_it_has_answered_for_through_a_kill(tmp_path: Path) -> Non
     for expected in (None, b"value"):
         command, url = own_redis(folder)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-            wait_until(lambda url=url: _answers(url) or None, seconds=10, what="Redis answers")
+            wait_until(lambda url=url: _answers(url) or None, what="Redis answers")
             with redis.Redis.from_url(url) as client:
                 assert client.get("name") == expected
                 client.set("name", "value")
@@ -39,7 +39,7 @@ def test_it_demands_a_password_that_others_cannot_read(tmp_path: Path) -> None:
     command, url = own_redis(tmp_path)
     assert Path(command[-1]).stat().st_mode & 0o777 == 0o600
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        wait_until(lambda: _answers(url) or None, seconds=10, what="Redis answers")
+        wait_until(lambda: _answers(url) or None, what="Redis answers")
         with (
             redis.Redis.from_url(f"redis://127.0.0.1:{url.rsplit(':')[-1]}") as client,
             pytest.raises(redis.AuthenticationError),

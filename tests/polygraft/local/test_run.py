@@ -17,7 +17,7 @@ def _answers(platform: Platform, department: str, model: str) -> bool:
         f"{platform.url}/v1/chat/completions",
         headers={"Authorization": f"Bearer {platform.key(department)}"},
         json={"model": model, "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 1},
-        timeout=30,
+        timeout=60,
     )
     return answer.status_code == 200
 
@@ -38,4 +38,4 @@ def test_it_ends_without_a_trace_and_the_next_run_keeps_every_secret(tmp_path: P
     finally:
         second.process.kill()
         second.process.wait()
-    wait_until(lambda: not any(map(lives, everybody)) or None, seconds=20, what="all processes have ended")
+    wait_until(lambda: not any(map(lives, everybody)) or None, what="all processes have ended")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter_factory import small_adapter
+from deadline import quickest
 from serving.adapters.examination.lora_config import LoraConfig
 from serving.adapters.examination.patterns import UnsafePattern, compile_pattern
 from serving.adapters.examination.peft_config import read_config
@@ -88,6 +89,10 @@ def test_a_pattern_that_is_taken_is_matched_quickly(pattern: str) -> None:
     except UnsafePattern:
         return
     assert isinstance(compiled, re.Pattern)
-    started = time.process_time()
-    compiled.match("model.layers.11.self_attn.gate_up_down_projection_of_a_rather_long_name!")
-    assert time.process_time() - started < 0.1
+
+    def cost() -> float:
+        started = time.thread_time()
+        compiled.match("model.layers.11.self_attn.gate_up_down_projection_of_a_rather_long_name!")
+        return time.thread_time() - started
+
+    assert quickest(cost, enough=0.1) < 0.1

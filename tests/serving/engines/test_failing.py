@@ -32,7 +32,7 @@ def failed(node: Supervisor, engine: Engine) -> Engine:
         engine.refresh_from_db()
         return engine.state == EngineState.FAILED
 
-    wait_until(look, seconds=20, what="the engine has failed")
+    wait_until(look, what="the engine has failed")
     assert living_engines(redis_client()) == []
     event = PlatformEvent.objects.get(kind="engine.failed", engine=engine)
     assert event.is_problem
@@ -48,7 +48,7 @@ def ready(node: Supervisor, engine: Engine) -> str:
         engine.refresh_from_db()
         return engine.state == EngineState.READY
 
-    wait_until(look, seconds=15, what="the engine is ready")
+    wait_until(look, what="the engine is ready")
     return engine.address
 
 
@@ -108,7 +108,7 @@ def test_an_engine_that_answers_probes_slowly_but_generates_is_left_alone(
     httpx.post(f"http://{engine.address}/fault", content="hang", trust_env=False)
     monkeypatch.setattr(openai_http, "PROBE_SECONDS", 0.2)
     began = next(generated)
-    wait_until(lambda: node.tick() or next(generated) > began + 60, seconds=20, what="many tokens have come")
+    wait_until(lambda: node.tick() or next(generated) > began + 60, what="many tokens have come")
     engine.refresh_from_db()
     assert engine.state == EngineState.READY
     entry = living_engines(redis_client())[0]

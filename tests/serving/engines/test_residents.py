@@ -34,7 +34,7 @@ def ready(node: Supervisor) -> EngineEntry:
         node.tick()
         return living_engines(redis_client())
 
-    return wait_until(entries, seconds=15, what="the engine is ready")[0]
+    return wait_until(entries, what="the engine is ready")[0]
 
 
 def residents(node: Supervisor) -> frozenset[str]:
@@ -139,18 +139,17 @@ def test_a_nodes_copy_goes_once_the_engine_has_let_go_of_it_and_is_idle(
 
     def tick_measuring(times: int) -> None:
         wanted = measured + times
-        wait_until(lambda: node.tick() or measured >= wanted, seconds=10, what="it is measured")
+        wait_until(lambda: node.tick() or measured >= wanted, what="it is measured")
 
     version_delete(version=cast.adapter.versions.get(number=2), by=None)
-    wait_until(lambda: residents(node) == {FIRST}, seconds=10, what="the engine lets go of it")
+    wait_until(lambda: residents(node) == {FIRST}, what="the engine lets go of it")
     tick_measuring(3)
     assert all(copy.is_dir() for copy in copies), "a request that runs may still read it"
     busy = False
-    wait_until(lambda: node.tick() or not copies[1].exists(), seconds=10, what="the copy goes")
+    wait_until(lambda: node.tick() or not copies[1].exists(), what="the copy goes")
     assert copies[0].is_dir()
     wait_until(
         lambda: node.tick() or Records(config().home / "node" / "engines").given(str(engine.pk)) == {FIRST},
-        seconds=10,
         what="the next worker would know",
     )
 

@@ -21,7 +21,7 @@ def tick_until(node: Supervisor, condition: Callable[[], object], what: str) -> 
         node.tick()
         return condition()
 
-    wait_until(ticked, seconds=15, what=what)
+    wait_until(ticked, what=what)
 
 
 def is_in(engine: Engine, state: EngineState) -> Callable[[], bool]:

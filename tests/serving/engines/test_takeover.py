@@ -46,7 +46,7 @@ def ready(node: Supervisor, engine: Engine) -> EngineEntry:
         node.tick()
         return next((found for found in living_engines(redis_client()) if found.id == str(engine.pk)), None)
 
-    return wait_until(entry, seconds=15, what="the engine is ready")
+    return wait_until(entry, what="the engine is ready")
 
 
 def test_an_engine_goes_on_under_a_new_worker_in_mid_stream(
@@ -56,7 +56,7 @@ def test_an_engine_goes_on_under_a_new_worker_in_mid_stream(
     before = ready(first, engine)
     body = {"model": "smollm2", "prompt": "on and on", "stream": True}
     url = f"http://{before.address}/v1/completions"
-    with httpx.stream("POST", url, json=body, timeout=20, trust_env=False) as stream:
+    with httpx.stream("POST", url, json=body, timeout=60, trust_env=False) as stream:
         events = stream.iter_lines()
         assert next(events).startswith("data: ")
         first.stop(5)
@@ -79,7 +79,7 @@ def test_an_engine_that_was_believed_lost_goes_on_in_mid_stream_when_its_node_sp
     engine.refresh_from_db()
     body = {"model": "smollm2", "prompt": "on and on", "stream": True}
     url = f"http://{before.address}/v1/completions"
-    with httpx.stream("POST", url, json=body, timeout=20, trust_env=False) as stream:
+    with httpx.stream("POST", url, json=body, timeout=60, trust_env=False) as stream:
         events = stream.iter_lines()
         assert next(events).startswith("data: ")
         lose("node-1")
@@ -122,7 +122,7 @@ def test_an_engine_that_ended_unwatched_is_closed(first: Supervisor, engine: Eng
     assert engine.pid is not None
     killed = ProcessIdentity.of(engine.pid)
     os.kill(engine.pid, signal.SIGKILL)
-    wait_until(lambda: not killed.lives(), seconds=10, what="it has ended")
+    wait_until(lambda: not killed.lives(), what="it has ended")
     Supervisor("node-1", redis_client())
     engine.refresh_from_db()
     assert (engine.state, engine.error) == (EngineState.STOPPED, "It ended while no worker watched it.")
@@ -170,7 +170,7 @@ def test_a_draining_engine_finishes_what_it_has_begun(first: Supervisor, engine:
     entry = ready(first, engine)
     body = {"model": "smollm2", "prompt": "on and on", "stream": True}
     url = f"http://{entry.address}/v1/completions"
-    with httpx.stream("POST", url, json=body, timeout=20, trust_env=False) as stream:
+    with httpx.stream("POST", url, json=body, timeout=60, trust_env=False) as stream:
         events = stream.iter_lines()
         assert next(events).startswith("data: ")
         Engine.objects.filter(pk=engine.pk).update(state=EngineState.DRAINING)
@@ -180,7 +180,7 @@ def test_a_draining_engine_finishes_what_it_has_begun(first: Supervisor, engine:
         while not lines or lines[-1] != "data: [DONE]":
             first.tick()
             lines.append(next(events))
-    wait_until(lambda: first.tick() or stopped(engine), seconds=15, what="the engine has stopped")
+    wait_until(lambda: first.tick() or stopped(engine), what="the engine has stopped")
 
 
 def stopped(engine: Engine) -> bool:

@@ -24,11 +24,11 @@ def test_a_killed_parent_leaves_no_orphan() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT, tether.__file__], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    wait_until(lambda: is_sleeping(child), seconds=10, what="the child runs")
+    wait_until(lambda: is_sleeping(child), what="the child runs")
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: not is_sleeping(child), seconds=10, what="the child has ended")
+    wait_until(lambda: not is_sleeping(child), what="the child has ended")
 
 
 SERVER = """
@@ -55,10 +55,10 @@ def test_with_its_session_ends_what_the_command_has_started_whichever_of_them_wa
     assert starter.stdout is not None
     server, worker = int(starter.stdout.readline()), int(starter.stdout.readline())
     (guard,) = family(server) - {server, worker}
-    wait_until(lambda: is_sleeping(worker), seconds=10, what="the server's worker runs")
+    wait_until(lambda: is_sleeping(worker), what="the server's worker runs")
     os.kill({"starter": starter.pid, "server": server}[doomed], signal.SIGKILL)
-    wait_until(lambda: not lives(worker), seconds=10, what="the server's worker has ended")
-    wait_until(lambda: not lives(server) and not lives(guard), seconds=10, what="so have the server and the guard")
+    wait_until(lambda: not lives(worker), what="the server's worker has ended")
+    wait_until(lambda: not lives(server) and not lives(guard), what="so have the server and the guard")
     starter.kill()
     starter.wait()
     starter.stdout.close()

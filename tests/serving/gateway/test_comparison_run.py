@@ -173,7 +173,7 @@ def test_cancelling_ends_what_is_under_way_and_keeps_what_was_answered(
     worker.start()
     wait_until(lambda: engine.stats()["running"] == 3, what="requests run")
     assert comparison_cancel(comparison=comparison, by=None)
-    worker.join(timeout=10)
+    worker.join(timeout=60)
     assert not worker.is_alive()
     wait_until(lambda: engine.stats()["running"] == 0, what="they have ended")
     assert state(comparison) == "cancelled"

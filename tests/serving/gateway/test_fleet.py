@@ -77,11 +77,12 @@ async def test_a_registry_that_cannot_be_understood_changes_nothing(fleet: Fleet
     assert known(fleet) == {"one"}
 
 
-async def test_a_change_is_read_at_once(fleet: Fleet) -> None:
+async def test_a_change_is_read_at_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.gateway.fleet.POLL_SECONDS", 600)
     task = asyncio.create_task(fleet.run())
     engine_publish(redis_client(), entry("two"))
     fleet.drop()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         while known(fleet) != {"one", "two"}:  # noqa: ASYNC110  # the fleet tells nobody
             await asyncio.sleep(0.01)
     task.cancel()

@@ -30,7 +30,7 @@ def blocks(language: str) -> list[str]:
 
 def run(code: str) -> str:
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -51,10 +52,12 @@ def _all_is_well(production: Production, engine: FakeEngine) -> None:
     wait_until(lambda: {production.ask(question()).status_code for _ in range(6)} == {200}, what="all is well")
 
 
-def say(production: Production, *pieces: bytes, pause: float = 0.0, half_close: bool = False) -> bytes:
-    """Send bytes as they are, and return everything that comes back until the server closes, or 3 s have passed."""
+def say(
+    production: Production, *pieces: bytes, pause: float = 0.0, half_close: bool = False, patience: float = 3
+) -> bytes:
+    """Send bytes as they are, and return everything that comes back until the server closes, or patience ends."""
     heard = b""
-    with socket.create_connection(("127.0.0.1", production.port), timeout=3) as connection:
+    with socket.create_connection(("127.0.0.1", production.port), timeout=patience) as connection:
         try:
             for piece in pieces:
                 connection.sendall(piece)
@@ -65,6 +68,22 @@ def say(production: Production, *pieces: bytes, pause: float = 0.0, half_close: 
                 heard += piece
         except (ConnectionError, TimeoutError):
             pass
+    return heard
+
+
+def dribble(production: Production, beginning: bytes, piece: bytes) -> bytes:
+    """Send a piece now and then until the server closes, and return what comes back; a hundred buy no time."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", production.port), timeout=60) as connection, suppress(ConnectionError):
+        connection.sendall(beginning)
+        connection.settimeout(0.1)
+        for _ in range(100):
+            with suppress(TimeoutError):
+                while answer := connection.recv(65536):
+                    heard += answer
+                return heard
+            connection.sendall(piece)
+        pytest.fail("The server has waited for all of it.")
     return heard
 
 
@@ -158,29 +177,30 @@ def test_what_is_no_proper_request_is_refused(production: Production, head: byte
     assert all(status < 500 or status in (501, 505) for status in statuses(heard)), heard
 
 
-def test_ten_megabytes_of_headers_are_refused_long_before_their_end(production: Production) -> None:
-    began = time.monotonic()
-    heard = say(production, b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx: ", b"a" * 10_000_000)
+def test_a_hundred_megabytes_of_headers_are_refused_long_before_their_end(production: Production) -> None:
+    sent, heard = 0, b""
+    with socket.create_connection(("127.0.0.1", production.port), timeout=60) as connection, suppress(ConnectionError):
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx: ")
+        while sent < 100_000_000:
+            connection.sendall(b"a" * 1_000_000)
+            sent += 1_000_000
+        heard = connection.recv(65536)
+    # What the buffers on the way hold may be sent without anybody reading it.
+    assert sent <= 50_000_000
     assert statuses(heard) in ([431], [])  # the answer may be lost when the client still sends
-    assert time.monotonic() - began < 3
     lines = [b"x-%d: " % number + b"a" * 8000 + b"\r\n" for number in range(90)]
     assert statuses(say(production, b"GET /v1/models HTTP/1.1\r\n", *lines)) in ([431], [])
 
 
 def test_a_head_that_does_not_come_whole_is_not_waited_for(production: Production) -> None:
     for beginning in (b"", b"P", b"POST /v1/chat/completions HTTP/1.1\r\nhost:"):
-        began = time.monotonic()
-        # A byte now and then buys no time.
-        heard = say(production, beginning, *[b"x"] * 20 if beginning else (), pause=0.1)
+        heard = dribble(production, beginning, b"x" if beginning else b"")
         assert 408 in statuses(heard) or not heard
-        assert time.monotonic() - began < 3
 
 
 def test_a_body_that_dribbles_in_is_not_waited_for_and_is_on_the_account(production: Production) -> None:
-    began = time.monotonic()
-    heard = say(production, post(production, b"content-length: 10000", body=b"{"), *[b" "] * 20, pause=0.1)
+    heard = dribble(production, post(production, b"content-length: 10000", body=b"{"), b" ")
     assert statuses(heard) in ([408], [])
-    assert time.monotonic() - began < 4
 
     def recorded() -> list[int]:
         return [record["status"] for record in usage_records() if record["outcome"] == "aborted"]
@@ -189,10 +209,11 @@ def test_a_body_that_dribbles_in_is_not_waited_for_and_is_on_the_account(product
 
 
 def test_a_slow_but_steady_body_is_waited_for(production: Production) -> None:
-    body = json.dumps(question(text="a " * 30_000)).encode()
-    pieces = [body[start : start + 8192] for start in range(0, len(body), 8192)]
-    request = post(production, length(body), b"connection: close", body=b"")
-    heard = say(production, request, *pieces, pause=2 * PATIENCE / len(pieces))
+    body = json.dumps(question(text="a " * 120_000)).encode()
+    # Each buys two seconds, and the last comes long after the patience with a body that does not come.
+    pieces = [body[start : start + 32_768] for start in range(0, len(body), 32_768)]
+    request = post(production, length(body), b"connection: close", body=pieces[0])
+    heard = say(production, request, *pieces[1:], pause=2 * PATIENCE / len(pieces), patience=60)
     assert statuses(heard) == [200]
 
 
@@ -267,7 +288,7 @@ BODIES = {
 )
 def test_no_body_makes_the_gateway_fail(production: Production, path: str) -> None:
     headers = {"authorization": f"Bearer {production.secret}", "content-type": "application/json"}
-    with httpx.Client(base_url=production.url, headers=headers, timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=production.url, headers=headers, timeout=60, trust_env=False) as client:
         found = {name: client.post(path, content=body) for name, body in BODIES.items()}
     failed = {name: answer.text[:300] for name, answer in found.items() if answer.status_code >= 500}
     assert failed == {}

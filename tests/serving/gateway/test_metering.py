@@ -208,7 +208,7 @@ async def test_a_request_that_is_cut_off_after_the_gateway_has_ended_is_recorded
     headers = [(b"x-api-key", cast.secret.encode())]
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers}
     request = asyncio.create_task(gateway(scope, body_that_never_comes, ignore))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting.wait()
         await lifespan.put("lifespan.shutdown")
         await life

