@@ -19,6 +19,7 @@ from serving.gateway.ways import way_to
 # An engine spends about twice as long on a token that it generates as on one that it reads.
 _COMPLETION_COSTS = 2
 _LEARNING = 0.1
+_FAREWELL_SECONDS = 0.2
 # OpenAI's word for requests that have time.
 _FLEX = "flex"
 # What costs an engine next to nothing does not wait for those who work.
@@ -103,6 +104,12 @@ class Fairness:
             for pool in list(self._pools.values()):
                 if self._exchange.clock() >= pool.due_at:
                     await pool.agree()
+
+    async def farewell(self) -> None:
+        """Leave no slots behind that others would wait for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await asyncio.gather(*(pool.agree() for pool in self._pools.values()))
 
     async def _find_turn(self, call: Call, turn: Turn, engines: list[EngineEntry]) -> list[EngineEntry]:
         """Take a turn at one of the engines of the best kind, now or as soon as it comes."""

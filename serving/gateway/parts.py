@@ -103,6 +103,7 @@ class Parts:
             await _end(tasks)
             self.accounts.close()
             await self._meter.farewell()
+            await self.fairness.farewell()
             self.tracing.close()
             self._pool.close()
             await self._redis.aclose()

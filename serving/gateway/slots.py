@@ -1,4 +1,11 @@
-"""The slots of one base model's engines that this process may fill, kept in step with the other gateway processes."""
+"""The slots of one base model's engines that this process may fill, kept in step with the other gateway processes.
+
+No slot is ever two processes'. What a process tells Redis it may still fill while the answer travels is not given to
+others, nor is what it may have filled since, for as long as it may just be slow to tell. When Redis does not answer, it
+goes on with what was agreed for as long as that holds, and then by its share of the slots: only then can an engine have
+more requests than slots, by what other processes had under way beyond their shares. When Redis is back, it takes no
+more than it has until the others have had time to tell what they have.
+"""
 
 import asyncio
 import time
@@ -19,11 +26,15 @@ log = structlog.get_logger(__name__)
 SCRIPT = Path(__file__).with_name("turns.lua").read_text()
 KEY_PREFIX = "polygraft:turns"
 LIFE_SECONDS = 2.0
+# How long what a silent process has under way is taken to be there still: a killed one's slots stay empty for so long.
+SILENCE_SECONDS = 6.0
 RENEW_SECONDS = 0.25
 # How often a process asks in which requests wait: somebody in another one may be before them.
 POLL_SECONDS = 0.005
 _GATHER_SECONDS = 0.005
 _ANSWER_SECONDS = 0.5
+# In this time every process has told a Redis that is back what it has.
+_HEARING_SECONDS = 1.0
 _NOBODY = float("inf")
 
 
@@ -60,7 +71,8 @@ class Exchange:
         """Run the script; None when Redis does not answer."""
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._script(keys=keys, args=[self._name, int(LIFE_SECONDS * 1000), *arguments])
+                lives = int(LIFE_SECONDS * 1000), int(SILENCE_SECONDS * 1000)
+                return await self._script(keys=keys, args=[self._name, *lives, *arguments])
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("turns.alone", reason=str(error) or type(error).__name__)
             return None
@@ -73,6 +85,9 @@ class Pool:
         self.queue = Queue()
         self.slots: dict[str, Slots] = {}
         self.due_at = 0.0
+        self._away_since: float | None = None
+        # Until then a Redis that was away may not know of all that is under way.
+        self._doubtful_until = 0.0
         self._key = f"{KEY_PREFIX}:{base_model_id}"
         self._exchange = exchange
         self._wake = wake
@@ -146,33 +161,52 @@ class Pool:
         for one, floor, served in told:
             arguments += (one.id, floor, served)
         for engine, slots in engines:
-            arguments += (slots.size, slots.filled, self.queue.wanted(engine))
-            if slots.free < slots.holders:
-                # What is not filled may be another's by the time the answer is here.
-                slots.held = slots.filled
+            slots.held = self._kept(slots, now)
+            arguments += (slots.size, slots.filled, slots.held, self.queue.wanted(engine))
         filled = {engine: slots.filled for engine, slots in engines}
         answer = await self._exchange([self._key, *(f"{self._key}:{engine}" for engine, _ in engines)], arguments)
         if answer is None:
             for one, floor, served in told:
                 one.floor, one.served = max(one.floor, floor), one.served + served
-            for _, slots in engines:
-                slots.held, slots.until, slots.elsewhere = self._share(slots), now + LIFE_SECONDS, _NOBODY
+            self._go_on_alone(now)
         else:
+            if self._away_since is not None:
+                self._away_since, self._doubtful_until = None, now + _HEARING_SECONDS
             time, counters, shares = answer
             self.queue.agree(float(time), zip(departments, map(float, counters), strict=True))
             for (engine, slots), (held, elsewhere, free, holders) in zip(engines, shares, strict=True):
+                allowed = min(held, slots.held) if now < self._doubtful_until else held
                 # What came back while this was being asked has not been told yet, but is not held any more either.
-                slots.held = max(held - max(filled[engine] - slots.filled, 0), slots.filled)
+                slots.held = max(allowed - max(filled[engine] - slots.filled, 0), slots.filled)
                 slots.until = now + LIFE_SECONDS
                 slots.elsewhere = float(elsewhere) if elsewhere else _NOBODY
                 slots.free, slots.holders = free, holders
-        if self.queue.waiting:
+        if self.queue.waiting and answer is not None:
             self.due_at = now + POLL_SECONDS
         else:
             # Nobody needs to hear of a pool that nobody uses; what it held is free when its time is over.
             self.due_at = now + RENEW_SECONDS if is_used else _NOBODY
         QUEUED.set(sum(one.length for one in self.queue.waiting.values()))
         self.dispatch()
+
+    def _kept(self, slots: Slots, now: float) -> int:
+        """How many slots this process may fill while it asks the others; they are told, and get none of these."""
+        if self._away_since is not None or now < self._doubtful_until:
+            # What Redis was told last is not known: no less than has been kept so far.
+            return slots.held if now < slots.until else max(self._share(slots), slots.filled)
+        if now >= slots.until or slots.free < slots.holders or slots.elsewhere < _NOBODY:
+            return slots.filled
+        return slots.filled + (slots.held - slots.filled) // 2
+
+    def _go_on_alone(self, asked_at: float) -> None:
+        """Redis does not answer: what was agreed holds for a while, and then there are only shares."""
+        now = self._exchange.clock()
+        if self._away_since is None:
+            self._away_since = asked_at
+        if now - self._away_since >= LIFE_SECONDS:
+            for slots in self.slots.values():
+                if now >= slots.until:
+                    slots.held, slots.until, slots.elsewhere = self._share(slots), now + LIFE_SECONDS, _NOBODY
 
     def _share(self, slots: Slots) -> int:
         return max(slots.size // max(self._exchange.processes, slots.holders), 1)

@@ -18,6 +18,8 @@ from serving.gateway.leases import LIFE_SECONDS, Leases
 from serving.gateway.limits import Limiter
 from tenants.limits import Level, Limits
 
+from .simulated_redis import Clock, SimulatedRedis
+
 SPAN = 60.0
 SLICE = SPAN / 480
 TARGET = Target("m", "m", "m", 1)
@@ -26,34 +28,6 @@ TICK = 0.5
 MEMORY = 0.05
 # The estimate of a prompt of no bytes.
 PROMPT = 1
-
-
-class Clock:
-    """A time that only the test moves, in seconds."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class SimulatedRedis:
-    """The tests' Redis, except that scripts find the clock's time there."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-
-    def register_script(self, script: str) -> Callable[..., Any]:
-        told = script.replace("redis.call('TIME')", "{ARGV[#ARGV - 1], ARGV[#ARGV]}")
-        assert told != script
-        run = redis_client().register_script(told)
-
-        async def call(*, keys: list[str], args: list[Any]) -> Any:
-            seconds = int(self.clock.now)
-            return run(keys=keys, args=[*args, seconds, int((self.clock.now - seconds) * 1e6)])
-
-        return call
 
 
 class Process:
