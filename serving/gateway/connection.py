@@ -225,6 +225,8 @@ class Connection(asyncio.Protocol):
             self._error = BrokenOff("The engine closed the connection.", untouched=not self._touched)
         self._on_lost(self)
         self._wake()
+        # It knows this connection: what is left of it shall not wait for the collector, which would halt every stream.
+        del self._parser
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""

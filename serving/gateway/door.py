@@ -98,8 +98,6 @@ class Door(asyncio.Protocol):
         """End what is being done for the client."""
         self._gone = True
         self._part()
-        if self._task is not None:
-            self._task.cancel()
 
     def pause_writing(self) -> None:
         """The client does not read."""
@@ -245,12 +243,15 @@ class Door(asyncio.Protocol):
         self._connections.remove(self)
         self._stop_waiting_for_body()
         self.resume_writing()
+        if self._task is not None:
+            self._task.cancel()
+        # Both know this connection: what is left of it shall not wait for the collector, which would halt every stream.
+        self._task = self._asked = None
+        del self._parser
 
     def _hand_over(self, data: bytes) -> None:
         """From here on the connection is gunicorn's, with everything that has come of the request."""
         self._part()
-        if self._task is not None:
-            self._task.cancel()
         successor = PatientProtocol(self._worker)
         self._transport.set_protocol(successor)
         successor.connection_made(self._transport)

@@ -18,6 +18,8 @@ from serving.gateway.door import Door, suits
 from serving.gateway.idle import Connections
 from serving.gateway.line import Line
 
+from .living import nothing_left
+
 
 class Log:
     """gunicorn's logger, as far as its protocol looks at it."""
@@ -404,6 +406,17 @@ async def test_a_connection_that_is_handed_over_leaves_no_task_behind(caller: Ca
             await caller.hear()
     # gunicorn's own, and none of the door's.
     assert len(asyncio.all_tasks()) <= before + 1
+
+
+async def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(worker: Worker) -> None:
+    async with nothing_left(Door):
+        server = await worker.loop.create_server(worker.door, "127.0.0.1", 0)
+        caller = Caller(*await asyncio.open_connection(*server.sockets[0].getsockname()))
+        await caller.say(post())
+        await caller.hear()
+        caller.writer.close()
+        await caller.writer.wait_closed()
+        server.close()
 
 
 async def test_a_client_that_does_not_read_holds_the_application_back(caller: Caller, worker: Worker) -> None:

@@ -9,6 +9,8 @@ import pytest
 from serving.gateway.connection import HIGH_WATER, BrokenOff, Connection, Silent, Stalled
 from serving.gateway.upstream import Pool, Unreachable, request_bytes
 
+from .living import nothing_left
+
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 Script = Callable[[Reader, Writer], Awaitable[None]]
 
@@ -145,6 +147,12 @@ async def test_the_request_is_sent_with_the_engines_secret(pool: Pool) -> None:
         await ask(pool, address)
     head = f"POST /x HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer secret\r\n"
     assert (await seen).startswith(head.encode())
+
+
+async def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(pool: Pool) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    async with nothing_left(Connection), serving(answering(answer, close=True)) as (_, address):
+        assert await ask(pool, address) == (200, b"ok")
 
 
 async def test_a_body_without_length_ends_with_its_connection(pool: Pool) -> None:
