@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,7 +48,8 @@ class BaseSpec:
     def from_gguf(cls, path: Path) -> Self:
         """Read the metadata of a GGUF base model (milliseconds); raises UnsupportedBase."""
         try:
-            metadata = read_metadata(path)
+            status = path.stat()
+            metadata = _gguf_metadata(path, status.st_mtime_ns, status.st_size)
         except (NotGguf, OSError) as error:
             raise UnsupportedBase(f"{path.name} cannot be read as a GGUF model: {error}") from error
         if metadata.get("general.type", "model") != "model":
@@ -108,6 +109,12 @@ class BaseSpec:
             intermediate=size("intermediate_size"),
             vocab=size("vocab_size"),
         )
+
+
+@lru_cache(maxsize=16)
+def _gguf_metadata(path: Path, modified: int, size: int) -> Mapping[str, Value]:
+    """The metadata of a file as it was then: a large vocabulary takes longer to read than an adapter to refuse."""
+    return read_metadata(path)
 
 
 class _SizeReader:

@@ -1,13 +1,20 @@
-"""The process that examines one upload: told what on standard input, it prints a report as JSON."""
+"""The process that examines uploads, each in a fork: told what on standard input, that prints a report as JSON."""
 
+import errno
 import json
+import os
 import pickle
 import resource
+import select
+import signal
+import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import NoReturn
 
 from serving.adapters.examination.peft_config import json_object
-from serving.adapters.examination.process import Examination
+from serving.adapters.examination.process import NO_MEMORY, Examination
 from serving.adapters.examination.provenance import provenance_facts
 from serving.adapters.examination.report import Rejected, Report
 from serving.adapters.examination.signatures import check_signatures
@@ -15,14 +22,55 @@ from serving.adapters.examination.validate import validate
 from serving.adapters.reading.archive import unpack
 from serving.adapters.reading.names import CONFIG
 
+_STANDARD_FILES = 3
 _OPEN_FILES = 64
+_LONGEST_WISH = 16
 
 
 def main() -> None:
-    """Examine it, within the bounds."""
-    wish: Examination = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own worker; the upload is files
-    _bind(wish)
-    json.dump(_examine(wish).as_json(), sys.stdout)
+    """Fork for each wish that the worker sends, and answer with how the fork ended, until the worker goes."""
+    with socket.socket(fileno=sys.stdin.fileno()) as worker:
+        while True:
+            wall_seconds, files, _, _ = socket.recv_fds(worker, _LONGEST_WISH, _STANDARD_FILES)
+            if not wall_seconds:
+                return
+            pid = os.fork()
+            if pid == 0:
+                _answer(files)
+            for file in files:
+                os.close(file)
+            worker.send(str(_ending(pid, int(wall_seconds))).encode())
+
+
+def _answer(files: Sequence[int]) -> NoReturn:
+    """In the fork: examine one upload, within the bounds, with nothing open but its own files."""
+    code = 1
+    try:
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+        os.closerange(_STANDARD_FILES, _OPEN_FILES)
+        wish: Examination = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own worker; the upload is files
+        _bind(wish)
+        json.dump(_examine(wish).as_json(), sys.stdout)
+        sys.stdout.flush()
+        code = 0
+    except Exception as error:  # noqa: BLE001  # the worker reads of all of them
+        sys.excepthook(type(error), error, error.__traceback__)
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            code = NO_MEMORY
+    finally:
+        # Whatever happened, no fork goes on as if it were the process that forks.
+        os._exit(code)
+
+
+def _ending(pid: int, wall_seconds: int) -> int:
+    descriptor = os.pidfd_open(pid)
+    try:
+        if not select.select([descriptor], [], [], wall_seconds)[0]:
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(descriptor)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _bind(wish: Examination) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import pickle
-import subprocess
-import sys
+import signal
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,17 @@ from typing import Any
 
 from serving.adapters.examination.base_spec import BaseSpec
 from serving.adapters.examination.report import Report
+from serving.adapters.examination.warm import warm_examiner
 from serving.adapters.reading.limits import MIB, Limits
 
 # Waiting for a slow disk is not working: the clock on the wall may run on for longer than the processor's.
 _WALL_FACTOR = 4
 # Reports are cut to some kilobytes; more can only come from a process that was taken over.
 _LONGEST_ANSWER = 4 * MIB
+# The exit code of an examination that its bounds left no memory.
+NO_MEMORY = 3
+# What a machine that is shut down sends to every process.
+_STOPPED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -48,28 +52,23 @@ def examine_apart(wish: Examination) -> dict[str, Any]:
     """Return the report of an examination, in the shape of `Report.as_json`; what goes over the bounds is refused.
 
     Raises:
+        InterruptedError: somebody stopped it, so it says nothing about the upload.
         RuntimeError: the examination itself is broken.
     """
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         pickle.dump(wish, told)
         told.seek(0)
-        command = [sys.executable, "-I", "-m", "serving.adapters.examination.examiner"]
-        # Nothing of the worker's environment: it holds the database's password.
-        environment = {"OPENBLAS_NUM_THREADS": "1", "LANG": "C.UTF-8"}
-        process = subprocess.Popen(command, stdin=told, stdout=answer, stderr=errors, env=environment)
-        try:
-            process.wait(wish.bounds.seconds * _WALL_FACTOR)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.returncode == 0:
+        code = warm_examiner.run((told, answer, errors), wish.bounds.seconds * _WALL_FACTOR)
+        if code == 0:
             answer.seek(0)
             report: dict[str, Any] = json.loads(answer.read(_LONGEST_ANSWER))
             return report
         errors.seek(0)
         said = errors.read(_LONGEST_ANSWER).decode(errors="replace")
-    # Ended by a signal: the processor's time is up, or the wall's, or the kernel had no memory left.
-    if process.returncode < 0 or "MemoryError" in said:
+    if -code in _STOPPED:
+        raise InterruptedError("the examination was stopped")
+    # Ended by another signal: the processor's time is up, or the wall's, or the kernel had no memory left.
+    if code < 0 or code == NO_MEMORY:
         return _too_much(wish.bounds)
     raise RuntimeError(f"the examination failed: {said[-2000:]}")
 
