@@ -1,4 +1,4 @@
-"""Lets other departments call an adapter, read-only, and takes that back.
+"""Lets other departments call an adapter, read-only, takes that back, and lets them decline it.
 
 An adapter is shared with a slug. Whether a department of that slug exists is not looked up, neither by the answer nor
 by what is listed later: it would tell one department about others. A share takes hold for whoever has the slug, and
@@ -29,7 +29,8 @@ def adapter_share(*, adapter: Adapter, receiver: str, by: User | None) -> Adapte
     """Let the department of this slug call an adapter as `owner/name`; it can within a second. Twice does no harm.
 
     Raises:
-        ValidationError: the slug is malformed or the owner's own, or the adapter is shared with very many already.
+        ValidationError: the slug is malformed or the owner's own, the department has declined the adapter, or it is
+            shared with very many already.
     """
     try:
         slug_validator(receiver)
@@ -40,6 +41,8 @@ def adapter_share(*, adapter: Adapter, receiver: str, by: User | None) -> Adapte
     if adapter.shares.count() >= MOST_SHARES:
         raise ValidationError({"department": f"An adapter can be shared with {MOST_SHARES} departments at most."})
     share, is_new = AdapterShare.objects.get_or_create(adapter=adapter, receiver=receiver, defaults={"created_by": by})
+    if share.declined_at is not None:
+        raise ValidationError({"department": f"{receiver} has declined it. Revoke that share to offer it once more."})
     if is_new:
         _audit(share, by, owners="adapter.share", receivers="shared_adapter.receive")
         transaction.on_commit(lambda: announce(Change.MODELS))
@@ -51,7 +54,26 @@ def share_revoke(*, share: AdapterShare, by: User | None) -> None:
     """Take a share back: the receiver's new requests get 404 within a second, those that run finish."""
     deleted, _ = AdapterShare.objects.filter(pk=share.pk).delete()
     if deleted:
-        _audit(share, by, owners="adapter.unshare", receivers="shared_adapter.lose")
+        _audit(share, by, owners="adapter.unshare", receivers="" if share.declined_at else "shared_adapter.lose")
+        transaction.on_commit(lambda: announce(Change.MODELS))
+
+
+@transaction.atomic
+def share_decline(*, adapter: Adapter, receiver: Department, by: User | None) -> None:
+    """Do without an adapter of another department: it leaves the receiver's lists, and calls get 404 within a second.
+
+    The owner sees that it was declined, and by which department, but not by whom.
+    """
+    shares = adapter.shares.filter(receiver=receiver.slug, declined_at=None)
+    if shares.update(declined_at=timezone.now()) == 1:
+        audit_record(action="shared_adapter.decline", target=shared_name(adapter), by=by, department=receiver)
+        audit_record(
+            action="adapter.share_declined",
+            target=adapter.name,
+            by=None,
+            department=adapter.department,
+            receiver=receiver.slug,
+        )
         transaction.on_commit(lambda: announce(Change.MODELS))
 
 
@@ -62,6 +84,7 @@ class ShareUse:
     receiver: str
     created_at: datetime
     created_by: str
+    declined_at: datetime | None
     requests: int
     prompt_tokens: int
     completion_tokens: int
@@ -88,6 +111,7 @@ def share_uses(shares: list[AdapterShare]) -> list[ShareUse]:
             receiver=share.receiver,
             created_at=share.created_at,
             created_by=str(share.created_by or ""),
+            declined_at=share.declined_at,
             requests=row["requests"],
             prompt_tokens=row["prompt"],
             completion_tokens=row["completion"],
@@ -103,9 +127,9 @@ def shared_name(adapter: Adapter) -> str:
 
 
 def _audit(share: AdapterShare, by: User | None, *, owners: str, receivers: str) -> None:
-    """Record it for both sides; the receiver learns which department it was, and no person's name."""
+    """Record it for both sides, or the owner's alone; the receiver learns which department it was, and no name."""
     adapter = share.adapter
     audit_record(action=owners, target=adapter.name, by=by, department=adapter.department, receiver=share.receiver)
-    receiver = Department.objects.filter(slug=share.receiver).first()
+    receiver = Department.objects.filter(slug=share.receiver).first() if receivers else None
     if receiver is not None:
         audit_record(action=receivers, target=shared_name(adapter), by=None, department=receiver)

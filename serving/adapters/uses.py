@@ -59,7 +59,7 @@ def uses_of_adapter(adapter: Adapter) -> Uses:
     return Uses(
         rollout=adapter.weights,
         requests=_recent().filter(adapter_version__adapter=adapter).count(),
-        shared_with=tuple(adapter.shares.values_list("receiver", flat=True)),
+        shared_with=tuple(adapter.shares.filter(declined_at=None).values_list("receiver", flat=True)),
         engines=_engines(digests),
         deployments=adapter.pinned_on.count(),
         comparisons=adapter.comparisons.unfinished().count(),
@@ -77,7 +77,7 @@ def uses_of_version(version: AdapterVersion) -> Uses:
         rollout={version.number: share} if share else {},
         requests=requests.count(),
         pinned=0 if share else named.count(),
-        shared_with=tuple(adapter.shares.values_list("receiver", flat=True)) if share else (),
+        shared_with=tuple(adapter.shares.filter(declined_at=None).values_list("receiver", flat=True)) if share else (),
         engines=_engines({version.digest}) if version.state == VersionState.READY else 0,
         comparisons=sum(
             f"{adapter.name}:{version.number}" in compared

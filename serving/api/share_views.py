@@ -9,7 +9,14 @@ from rest_framework import generics, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from serving.adapters.sharing import COUNTED_DAYS, adapter_share, share_revoke, share_uses, shared_name
+from serving.adapters.sharing import (
+    COUNTED_DAYS,
+    adapter_share,
+    share_decline,
+    share_revoke,
+    share_uses,
+    shared_name,
+)
 from serving.api.adapter_views import AdapterView
 from serving.models import Adapter, AdapterShare, VersionState
 from tenants.access import Right
@@ -28,6 +35,9 @@ class ShareSerializer(serializers.Serializer[Any]):
     )
     created_at = serializers.DateTimeField(read_only=True)
     created_by = serializers.CharField(read_only=True)
+    declined_at = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="When its receiver declined it, and could call it no more."
+    )
     requests = serializers.IntegerField(read_only=True, help_text=f"In the last {COUNTED_DAYS} days.")
     prompt_tokens = serializers.IntegerField(read_only=True, help_text="The same.")
     completion_tokens = serializers.IntegerField(read_only=True, help_text="The same.")
@@ -106,3 +116,17 @@ class SharedList(DepartmentView, generics.ListAPIView[Adapter]):
         """Those that the department in the URL may call."""
         shared = Adapter.objects.shared_with(self.department.pk, self.department.slug)
         return shared.select_related("department", "base_model").prefetch_related("versions")
+
+
+class SharedDetail(DepartmentView):
+    """One adapter that another department shares with a department."""
+
+    rights = {"DELETE": Right.ADAPTERS_SHARE}
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, slug: str, owner: str, name: str) -> Response:
+        """Decline a shared adapter: it leaves the lists, and calls get 404 within a second; the owner sees it."""
+        shared = Adapter.objects.shared_with(self.department.pk, self.department.slug).select_related("department")
+        adapter = get_object_or_404(shared, department__slug=owner, name=name)
+        share_decline(adapter=adapter, receiver=self.department, by=self.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)

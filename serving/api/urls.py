@@ -73,6 +73,11 @@ urlpatterns = [
     ),
     path("retention", retention_views.PlatformRetention.as_view(), name="api-platform-retention"),
     path("departments/<str:slug>/shared", share_views.SharedList.as_view(), name="api-shared"),
+    path(
+        "departments/<str:slug>/shared/<str:owner>/<str:name>",
+        share_views.SharedDetail.as_view(),
+        name="api-shared-adapter",
+    ),
     path(f"{_ADAPTERS}/<str:name>/placement", placement_views.AdapterPlacement.as_view(), name="api-adapter-placement"),
     path(
         "departments/<str:slug>/placement",

@@ -14,7 +14,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from polygraft.answers import add_problems, ask, go_to, person
 from polygraft.listing import listing
-from serving.adapters.sharing import COUNTED_DAYS, adapter_share, share_revoke, share_uses, shared_name
+from serving.adapters.sharing import (
+    COUNTED_DAYS,
+    adapter_share,
+    share_decline,
+    share_revoke,
+    share_uses,
+    shared_name,
+)
 from serving.console.adapters import adapter_of
 from serving.models import Adapter, UsageRecord, VersionState
 from tenants.access import Right, department_for
@@ -138,6 +145,20 @@ def shared_adapter(request: HttpRequest, slug: str, owner: str, name: str) -> Ht
             "versions": ready[:20],
         },
     )
+
+
+@require_http_methods(["GET", "POST"])
+def shared_adapter_decline(request: HttpRequest, slug: str, owner: str, name: str) -> HttpResponse:
+    """Do without an adapter that another department shares."""
+    department = department_for(person(request), slug, Right.ADAPTERS_SHARE)
+    adapter = _shared(department, owner, name)
+    if request.method == "POST":
+        share_decline(adapter=adapter, receiver=department, by=person(request))
+        messages.success(request, f"{shared_name(adapter)} is declined.")
+        return go_to(request, reverse("shared-list", args=[slug]))
+    context = {"department": department, "name": shared_name(adapter), "owner": owner}
+    back = reverse("shared-adapter", args=[slug, owner, name])
+    return ask(request, "serving/shared_adapter_decline.html", context, back=back)
 
 
 def _shared(department: Department, owner: str, name: str) -> Adapter:

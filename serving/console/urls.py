@@ -86,6 +86,11 @@ urlpatterns = [
     path("retention/", retention.platform_retention, name="platform-retention"),
     path("departments/<str:slug>/shared/", shares.shared_list, name="shared-list"),
     path("departments/<str:slug>/shared/<str:owner>/<str:name>/", shares.shared_adapter, name="shared-adapter"),
+    path(
+        "departments/<str:slug>/shared/<str:owner>/<str:name>/decline/",
+        shares.shared_adapter_decline,
+        name="shared-adapter-decline",
+    ),
     path(f"{_COMPARISONS}/", comparisons.comparison_list, name="comparison-list"),
     path(f"{_COMPARISONS}/new/", comparisons.comparison_new, name="comparison-new"),
     path(f"{_COMPARISONS}/<uuid:pk>/", comparisons.comparison_page, name="comparison"),

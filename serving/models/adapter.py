@@ -44,7 +44,8 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
     def shared_with(self, department_id: int, slug: str) -> Self:
         """The adapters of others that a department may call: shared with its slug, on base models granted to it."""
         granted = BaseModel.objects.granted_to(department_id).values("pk")
-        return self.in_service().filter(shares__receiver=slug, base_model__in=granted).exclude(department=department_id)
+        shared = self.in_service().filter(shares__receiver=slug, shares__declined_at=None, base_model__in=granted)
+        return shared.exclude(department=department_id)
 
 
 class Adapter(models.Model):

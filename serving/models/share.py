@@ -10,6 +10,8 @@ from tenants.models.department import slug_validator
 class AdapterShare(models.Model):
     """One adapter shared with one department, until it is revoked, which deletes the row.
 
+    A receiver that does not want it declines it: for them it is gone, for the owner it stands there as declined.
+
     The receiver is a slug and no reference: whether a department of this slug exists is nobody's business here, and
     the one that shares must not be able to find out.
     """
@@ -18,6 +20,8 @@ class AdapterShare(models.Model):
     receiver = models.CharField(max_length=50, validators=[slug_validator], db_index=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    declined_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["receiver"]

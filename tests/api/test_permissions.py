@@ -104,6 +104,7 @@ ROWS = [
     Row("post", "departments/{support}/adapters/support-bot/shares", OWNERS, 201, {"department": "legal"}),
     Row("delete", "departments/{support}/adapters/support-bot/shares/sales", OWNERS, 204),
     Row("get", "departments/{support}/shared", EVERYONE),
+    Row("delete", "departments/{support}/shared/legal/clauses", OWNERS, 204),
     Row("get", "departments/{support}/adapters/support-bot/comparisons", EVERYONE),
     Row("post", "departments/{support}/adapters/support-bot/comparisons", DEVELOPERS, 202, COMPARISON),
     Row("get", "departments/{support}/adapters/support-bot/comparisons/{comparison}", EVERYONE),
@@ -227,6 +228,7 @@ def _as_route(path: str) -> str:
         "{import}": "<uuid:pk>",
         "nodes/node-1": "nodes/<str:name>",
         "shares/sales": "shares/<str:receiver>",
+        "shared/legal/clauses": "shared/<str:owner>/<str:name>",
         "versions/1": "versions/<int:number>",
         "versions/2": "versions/<int:number>",
     }.items():

@@ -56,6 +56,7 @@ PAGES = [
     "/retention/",
     "/departments/support/shared/",
     "/departments/support/shared/legal/clauses/",
+    "/departments/support/shared/legal/clauses/decline/",
     "/departments/support/adapter/support-bot/comparisons/",
     "/departments/support/adapter/support-bot/comparisons/new/",
     "/departments/support/comparison-policy/",

@@ -156,6 +156,8 @@ ROWS = [
     Row("platform-retention", ADMINS, body={"keep_newest": 3, "grace_days": 14}),
     Row("shared-list", EVERYONE, ["support"]),
     Row("shared-adapter", EVERYONE, ["support", "legal", "clauses"]),
+    Row("shared-adapter-decline", OWNERS, ["support", "legal", "clauses"]),
+    Row("shared-adapter-decline", OWNERS, ["support", "legal", "clauses"], {}),
     Row("comparison-list", EVERYONE, ["support", "support-bot"]),
     Row("comparison-new", DEVELOPERS, ["support", "support-bot"]),
     Row("comparison-new", DEVELOPERS, ["support", "support-bot"], COMPARISON),

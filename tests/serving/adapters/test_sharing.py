@@ -6,7 +6,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from cast import Cast
-from serving.adapters.sharing import adapter_share, share_revoke, share_uses
+from serving.adapters.sharing import adapter_share, share_decline, share_revoke, share_uses
+from serving.adapters.uses import uses_of_adapter
 from serving.models import Adapter, AdapterShare, UsageRecord
 from tenants.models import AuditEvent
 
@@ -85,7 +86,7 @@ def test_the_owner_sees_counts_of_what_receivers_use(cast: Cast) -> None:
     assert (row.requests, row.prompt_tokens, row.completion_tokens) == (3, 30, 9)
     shown = client_of(cast, "vera").get(SHARES).json()["results"]
     assert set(shown[0]) == {
-        *("department", "created_at", "created_by", "requests", "prompt_tokens", "completion_tokens")
+        *("department", "created_at", "created_by", "declined_at", "requests", "prompt_tokens", "completion_tokens")
     }
     # Its own usage pages have nothing of it.
     usage = client_of(cast, "olga").get("/api/v1/usage?department=support&group_by=model").json()
@@ -134,3 +135,36 @@ def test_a_deleted_adapters_shares_do_not_pass_to_the_next_of_its_name(cast: Cas
     Adapter.objects.create(department=cast.support, name="support-bot", base_model=cast.base_model)
     assert not Adapter.objects.shared_with(cast.legal.pk, "legal")
     assert AdapterShare.objects.filter(receiver="legal").count() == 1
+
+
+def test_what_a_receiver_declines_is_gone_for_them_and_the_owner_sees_it(cast: Cast) -> None:
+    share = adapter_share(adapter=cast.adapter, receiver="legal", by=None)
+    lena, olga = client_of(cast, "lena"), client_of(cast, "olga")
+    declined = "/api/v1/departments/legal/shared/support/support-bot"
+    assert lena.delete(declined).status_code == 204
+    assert lena.delete(declined).status_code == 404
+    assert lena.get("/api/v1/departments/legal/shared").json()["results"] == []
+    (row,) = olga.get(SHARES).json()["results"]
+    assert row["department"] == "legal"
+    assert row["declined_at"] is not None
+    assert "legal" not in uses_of_adapter(cast.adapter).shared_with
+    events = AuditEvent.objects.order_by("id").values_list("department__slug", "action", "target", "actor_name")
+    assert list(events)[-2:] == [
+        ("legal", "shared_adapter.decline", "support/support-bot", "lena"),
+        ("support", "adapter.share_declined", "support-bot", "polygraft"),
+    ]
+    again = olga.post(SHARES, {"department": "legal"}, format="json")
+    assert again.status_code == 400
+    assert "legal has declined it" in str(again.json())
+    share.refresh_from_db()
+    share_revoke(share=share, by=None)
+    assert not AuditEvent.objects.filter(action="shared_adapter.lose").exists()
+    assert olga.post(SHARES, {"department": "legal"}, format="json").status_code == 201
+    assert lena.get("/api/v1/departments/legal/shared").json()["count"] == 1
+
+
+def test_declining_twice_is_declining_once(cast: Cast) -> None:
+    adapter_share(adapter=cast.adapter, receiver="legal", by=None)
+    for _ in range(2):
+        share_decline(adapter=cast.adapter, receiver=cast.legal, by=None)
+    assert AuditEvent.objects.filter(action="shared_adapter.decline").count() == 1

@@ -8,7 +8,7 @@ import pytest
 from cast import Cast
 from deadline import wait_until
 from serving.adapters.retirement import adapter_delete
-from serving.adapters.sharing import adapter_share, share_revoke
+from serving.adapters.sharing import adapter_share, share_decline, share_revoke
 from serving.gateway.auth import engine_cache_salt
 from serving.models import AdapterVersion, VersionState
 from serving.rollouts import rollout_set
@@ -112,7 +112,7 @@ def test_receivers_follow_the_owners_rollout(cast: Cast, engines: Engines, serve
     )
 
 
-@pytest.mark.parametrize("way", ["revoked", "deleted", "base model"])
+@pytest.mark.parametrize("way", ["revoked", "declined", "deleted", "base model"])
 def test_a_share_that_ends_is_refused_within_a_second(cast: Cast, engines: Engines, serve: Serve, way: str) -> None:
     share = adapter_share(adapter=cast.adapter, receiver="legal", by=None)
     engines.start()
@@ -120,6 +120,8 @@ def test_a_share_that_ends_is_refused_within_a_second(cast: Cast, engines: Engin
     assert ask(client, SHARED).status_code == 200
     if way == "revoked":
         share_revoke(share=share, by=None)
+    elif way == "declined":
+        share_decline(adapter=cast.adapter, receiver=cast.legal, by=None)
     elif way == "deleted":
         adapter_delete(adapter=cast.adapter, by=None)
     else:
