@@ -8,9 +8,7 @@ Tensors are written in float32: float16 weights would make llama.cpp round the a
 bfloat16 weights can be too large for it.
 """
 
-import hashlib
 import os
-import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -31,12 +29,6 @@ from serving.adapters.reading.safetensors_values import load
 from serving.adapters.reading.tensor_names import full_name, parse
 
 Matrix = npt.NDArray[np.float32]
-
-
-def gguf_name(base_model: str) -> str:
-    """Return the file name for an adapter converted for this base model; safe for any name, and no two share one."""
-    safe = re.sub(r"[^A-Za-z0-9_-]", "-", base_model)[:60]
-    return f"{safe}-{hashlib.sha256(base_model.encode()).hexdigest()[:8]}.gguf"
 
 
 def convert(adapter_dir: Path, base: BaseSpec, destination: Path) -> None:

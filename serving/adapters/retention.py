@@ -1,4 +1,5 @@
-"""Retires old versions by policy: each is archived with a reason, and deleted when a grace period has passed.
+"""Retires what is old by policy: versions are archived with a reason, and deleted when a grace period has passed;
+comparisons that ended and comments on answers are deleted.
 
 Whatever the policy says, a version stays that the bare name leads to or would after going back, that answered a request
 in the last `RECENT_DAYS` days, that is being compared, that is marked to be kept, or whose adapter is archived.
@@ -11,12 +12,14 @@ from datetime import datetime, timedelta
 import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Count, Max, QuerySet
 from django.utils import timezone
 
 from serving.adapters.retirement import version_archive, version_delete
 from serving.adapters.uses import RECENT_DAYS
-from serving.models import Adapter, AdapterVersion, RetentionPolicy, UsageRecord, VersionState
+from serving.comparisons.lifecycle import comparison_delete
+from serving.models import Adapter, AdapterVersion, Comparison, Feedback, RetentionPolicy, UsageRecord, VersionState
+from serving.models.comparison import UNFINISHED
 from serving.rollouts.changes import rollout_before, weights_of
 from tenants.audit import audit_record
 from tenants.models import Department, User
@@ -28,31 +31,30 @@ ARCHIVE, DELETE = "archive", "delete"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done with one version (`archive` or `delete`), and why."""
+    """What is to be done (`archive` or `delete`), and why: with a version, a comparison, or an adapter's `comments`."""
 
-    version: AdapterVersion
+    adapter: Adapter
     action: str
     because: str
+    version: AdapterVersion | None = None
+    comparison: Comparison | None = None
+    comments: int = 0
 
 
 def retention_plan(department: Department, policy: RetentionPolicy | None = None) -> list[Step]:
-    """What retention would do to a department's versions now, under its policy or another one."""
+    """What retention would do to what a department has now, under its policy or another one."""
     policy = policy or RetentionPolicy.of(department)
-    if policy.keeps_everything:
-        return []
     now = timezone.now()
-    used = _last_used(department, now - timedelta(days=max(policy.keep_used_days or 0, RECENT_DAYS)))
-    adapters = department.adapters.in_service().select_related("rollout", "department").prefetch_related("versions")
-    return [step for adapter in adapters for step in _steps(adapter, policy, used, now)]
+    return [*_of_versions(department, policy, now), *_of_texts(department, policy, now)]
 
 
 def retention_apply(department: Department) -> int:
-    """Do what `retention_plan` says; returns how many versions it has moved."""
+    """Do what `retention_plan` says; returns how many steps were taken."""
+    policy = RetentionPolicy.of(department)
     done = 0
-    for step in retention_plan(department):
-        act = version_archive if step.action == ARCHIVE else version_delete
+    for step in retention_plan(department, policy):
         try:
-            act(version=step.version, by=None, because=step.because)
+            _take(step, policy)
         except ValidationError as error:
             # Somebody has rolled it out or restored it meanwhile.
             log.info("version is not retired", version=str(step.version), reason=" ".join(error.messages))
@@ -67,14 +69,7 @@ def retention_apply_everywhere() -> int:
 
 
 @transaction.atomic
-def retention_set(
-    *,
-    department: Department | None,
-    keep_newest: int | None,
-    keep_used_days: int | None,
-    grace_days: int,
-    by: User | None,
-) -> RetentionPolicy:
+def retention_set(*, department: Department | None, wished: RetentionPolicy, by: User | None) -> RetentionPolicy:
     """Give a department a policy of its own, or the platform one for all departments without (`department` None).
 
     Raises:
@@ -82,7 +77,8 @@ def retention_set(
     """
     policy = RetentionPolicy.objects.filter(department=department).first() or RetentionPolicy(department=department)
     before = policy.as_json() if policy.pk else None
-    policy.keep_newest, policy.keep_used_days, policy.grace_days = keep_newest, keep_used_days, grace_days
+    for name, value in wished.as_json().items():
+        setattr(policy, name, value)
     policy.full_clean()
     policy.save()
     audit_record(
@@ -108,7 +104,49 @@ def retention_inherit(*, department: Department, by: User | None) -> None:
     policy.delete()
 
 
-def _steps(adapter: Adapter, policy: RetentionPolicy, used: dict[int, datetime], now: datetime) -> Iterator[Step]:
+def _take(step: Step, policy: RetentionPolicy) -> None:
+    if step.version is not None:
+        act = version_archive if step.action == ARCHIVE else version_delete
+        act(version=step.version, by=None, because=step.because)
+    elif step.comparison is not None:
+        comparison_delete(comparison=step.comparison, by=None, because=step.because)
+    else:
+        comments = _old_comments(policy, timezone.now()).filter(adapter_version__adapter=step.adapter)
+        comments.update(comment="")
+
+
+def _of_versions(department: Department, policy: RetentionPolicy, now: datetime) -> Iterator[Step]:
+    if policy.keeps_all_versions:
+        return
+    used = _last_used(department, now - timedelta(days=max(policy.keep_used_days or 0, RECENT_DAYS)))
+    adapters = department.adapters.in_service().select_related("rollout", "department").prefetch_related("versions")
+    for adapter in adapters:
+        yield from _of_adapter(adapter, policy, used, now)
+
+
+def _of_texts(department: Department, policy: RetentionPolicy, now: datetime) -> Iterator[Step]:
+    if policy.keep_texts_days is None:
+        return
+    because = f"older than {policy.keep_texts_days} days"
+    adapters = {adapter.pk: adapter for adapter in department.adapters.alive().select_related("department")}
+    ended = Comparison.objects.filter(finished_at__lt=now - timedelta(days=policy.keep_texts_days))
+    for comparison in ended.filter(adapter__in=adapters).exclude(state__in=UNFINISHED):
+        comparison.adapter = adapters[comparison.adapter_id]
+        yield Step(comparison.adapter, DELETE, because, comparison=comparison)
+    comments = _old_comments(policy, now).filter(adapter_version__adapter__in=adapters).order_by()
+    counted = comments.values("adapter_version__adapter").annotate(count=Count("pk"))
+    for adapter, count in counted.values_list("adapter_version__adapter", "count"):
+        yield Step(adapters[adapter], DELETE, because, comments=count)
+
+
+def _old_comments(policy: RetentionPolicy, now: datetime) -> QuerySet[Feedback]:
+    """The thumbs themselves stay, as figures."""
+    if policy.keep_texts_days is None:
+        return Feedback.objects.none()
+    return Feedback.objects.filter(at__lt=now - timedelta(days=policy.keep_texts_days)).exclude(comment="")
+
+
+def _of_adapter(adapter: Adapter, policy: RetentionPolicy, used: dict[int, datetime], now: datetime) -> Iterator[Step]:
     versions = sorted(adapter.versions.all(), key=lambda version: version.number, reverse=True)
     ready = [version for version in versions if version.state == VersionState.READY]
     stays = {number for number, share in adapter.weights.items() if share}
@@ -122,11 +160,12 @@ def _steps(adapter: Adapter, policy: RetentionPolicy, used: dict[int, datetime],
             continue
         if version.state == VersionState.READY:
             if because := _too_old(version, ready.index(version), policy, used, now):
-                yield Step(version, ARCHIVE, because)
+                yield Step(adapter, ARCHIVE, because, version=version)
         elif version.state == VersionState.ARCHIVED and version.archived_because and version.archived_at:
             age = now - version.archived_at
             if age >= timedelta(days=policy.grace_days):
-                yield Step(version, DELETE, f"archived {age.days} days ago as {version.archived_because}"[:200])
+                because = f"archived {age.days} days ago as {version.archived_because}"[:200]
+                yield Step(adapter, DELETE, because, version=version)
 
 
 def _too_old(

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from polygraft.live import Change, announce
 from serving.background import release_request
-from serving.models import Adapter, AdapterVersion, VersionState
+from serving.models import Adapter, AdapterVersion, Feedback, VersionState
 from tenants.audit import audit_record
 from tenants.models import User
 
@@ -92,11 +92,13 @@ def adapter_restore(*, adapter: Adapter, by: User | None) -> None:
 def adapter_delete(*, adapter: Adapter, by: User | None) -> None:
     """Delete an adapter: new requests get 404 within a second, running ones finish, engines then let go of it.
 
-    Its bytes leave the store, unless another adapter has the same. Its comparisons go with it, prompts and answers.
+    Its bytes leave the store, unless another adapter has the same. Its comparisons go with it, prompts and answers, and
+    the comments on what it answered.
     """
     if Adapter.objects.alive().filter(pk=adapter.pk).update(deleted_at=timezone.now()) != 1:
         return
     adapter.comparisons.all().delete()
+    Feedback.objects.filter(adapter_version__adapter=adapter).exclude(comment="").update(comment="")
     audit_record(action="adapter.delete", target=adapter.name, by=by, department=adapter.department)
     transaction.on_commit(lambda: announce(Change.MODELS, Change.WORK))
     transaction.on_commit(release_request)

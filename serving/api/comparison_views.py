@@ -25,7 +25,7 @@ from serving.api.comparison_serializers import (
     ComparisonWishSerializer,
 )
 from serving.comparisons.download import FORMATS, results_as_csv, results_as_jsonl
-from serving.comparisons.lifecycle import comparison_cancel, comparison_create, comparison_delete
+from serving.comparisons.lifecycle import comparison_cancel, comparison_create, comparison_delete, comparison_run_again
 from serving.comparisons.policy import policy_as_json, policy_of, policy_set
 from serving.comparisons.prompts import prompts_from_jsonl, prompts_from_list
 from serving.comparisons.results import SHOWS, results_of
@@ -112,6 +112,20 @@ class ComparisonCancel(ComparisonView):
         if not comparison_cancel(comparison=comparison, by=self.person):
             raise Conflict(f"It is {comparison.state} already.")
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ComparisonRunAgain(ComparisonView):
+    """The other end of a comparison that failed or was cancelled."""
+
+    rights = {"POST": Right.ADAPTERS_MANAGE}
+
+    @extend_schema(request=None, responses={202: ComparisonSerializer})
+    def post(self, request: Request, slug: str, name: str, pk: uuid.UUID) -> Response:
+        """Have it go on, in your name; what has been answered stays, errors are asked once more."""
+        comparison = self.comparison(name, pk)
+        if not comparison_run_again(comparison=comparison, by=self.person):
+            raise Conflict(f"It is {comparison.state}; what failed or was cancelled can be run again.")
+        return Response(ComparisonSerializer(self.comparison(name, pk)).data, status=status.HTTP_202_ACCEPTED)
 
 
 class ComparisonResults(ComparisonView, generics.ListAPIView[ComparisonPrompt]):

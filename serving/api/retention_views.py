@@ -13,25 +13,21 @@ from tenants.access import Right
 from tenants.api.scoping import DepartmentView, PlatformView
 
 
-class PolicySerializer(serializers.Serializer[Any]):
-    """What stays; without both of the first two, everything does."""
+class PolicySerializer(serializers.ModelSerializer[RetentionPolicy]):
+    """What stays; without both of the first two, every version does."""
 
-    keep_newest = serializers.IntegerField(
-        min_value=1, max_value=100_000, allow_null=True, default=None, help_text="So many of each adapter's versions."
-    )
-    keep_used_days = serializers.IntegerField(
-        min_value=1, max_value=3650, allow_null=True, default=None, help_text="Versions used in so many days."
-    )
-    grace_days = serializers.IntegerField(
-        min_value=0, max_value=3650, default=14, help_text="Days between archiving and deleting."
-    )
+    class Meta:
+        model = RetentionPolicy
+        fields = RetentionPolicy.FIELDS
 
 
 class StepSerializer(serializers.Serializer[Step]):
-    """What retention would do with one version."""
+    """What retention would do with a version, a comparison, or the comments on an adapter's answers."""
 
-    adapter = serializers.CharField(source="version.adapter.name")
-    version = serializers.IntegerField(source="version.number")
+    adapter = serializers.CharField(source="adapter.name")
+    version = serializers.IntegerField(source="version.number", allow_null=True, default=None)
+    comparison = serializers.UUIDField(source="comparison.pk", allow_null=True, default=None)
+    comments = serializers.IntegerField(help_text="How many.")
     action = serializers.ChoiceField(choices=["archive", "delete"])
     because = serializers.CharField()
 
@@ -57,7 +53,7 @@ class DepartmentRetention(DepartmentView):
     def get(self, request: Request, slug: str) -> Response:
         """Read the policy and what it would do now; with its fields as parameters, what another one would do."""
         policy = RetentionPolicy.of(self.department)
-        if {"keep_newest", "keep_used_days", "grace_days"} & request.query_params.keys():
+        if request.query_params.keys() & set(RetentionPolicy.FIELDS):
             asked = PolicySerializer(data=request.query_params.dict())
             asked.is_valid(raise_exception=True)
             policy = RetentionPolicy(department=self.department, **asked.validated_data)
@@ -66,9 +62,7 @@ class DepartmentRetention(DepartmentView):
     @extend_schema(request=PolicySerializer, responses=RetentionSerializer)
     def put(self, request: Request, slug: str) -> Response:
         """Give the department a policy of its own; it is followed within the hour."""
-        data = PolicySerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        return Response(self._told(retention_set(department=self.department, by=self.person, **data.validated_data)))
+        return Response(self._told(retention_set(department=self.department, wished=_wished(request), by=self.person)))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, slug: str) -> Response:
@@ -96,7 +90,12 @@ class PlatformRetention(PlatformView):
     @extend_schema(request=PolicySerializer, responses=PolicySerializer)
     def put(self, request: Request) -> Response:
         """Replace it; it is followed within the hour."""
-        data = PolicySerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        policy = retention_set(department=None, by=self.person, **data.validated_data)
+        policy = retention_set(department=None, wished=_wished(request), by=self.person)
         return Response(PolicySerializer(policy).data)
+
+
+def _wished(request: Request) -> RetentionPolicy:
+    """What is left out is as in a new one."""
+    data = PolicySerializer(data=request.data)
+    data.is_valid(raise_exception=True)
+    return RetentionPolicy(**data.validated_data)

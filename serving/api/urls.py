@@ -88,6 +88,11 @@ urlpatterns = [
     path(f"{_COMPARISONS}/<uuid:pk>", comparison_views.ComparisonDetail.as_view(), name="api-comparison"),
     path(f"{_COMPARISONS}/<uuid:pk>/cancel", comparison_views.ComparisonCancel.as_view(), name="api-comparison-cancel"),
     path(
+        f"{_COMPARISONS}/<uuid:pk>/run-again",
+        comparison_views.ComparisonRunAgain.as_view(),
+        name="api-comparison-run-again",
+    ),
+    path(
         f"{_COMPARISONS}/<uuid:pk>/results",
         comparison_views.ComparisonResults.as_view(),
         name="api-comparison-results",

@@ -1,4 +1,4 @@
-"""Begins, cancels and deletes comparisons, and hands them to workers, one turn at a time."""
+"""Begins, cancels, resumes and deletes comparisons, and hands them to workers, one turn at a time."""
 
 import uuid
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from django.utils import timezone
 from serving.background import comparison_request
 from serving.comparisons.candidates import candidates_checked
 from serving.comparisons.prompts import Prompt
-from serving.models import Adapter, Comparison, ComparisonPrompt, ComparisonState
-from serving.models.comparison import UNFINISHED
+from serving.models import Adapter, Comparison, ComparisonAnswer, ComparisonPrompt, ComparisonState
+from serving.models.comparison import BROKEN_OFF, UNFINISHED
 from tenants.audit import audit_record
 from tenants.models import User
 
@@ -74,9 +74,34 @@ def comparison_cancel(*, comparison: Comparison, by: User | None) -> bool:
 
 
 @transaction.atomic
-def comparison_delete(*, comparison: Comparison, by: User | None) -> None:
-    """Delete it with its prompts and answers; what it had proved for a rollout is gone, too."""
-    _audit(comparison, "delete", by, prompts=comparison.prompt_count)
+def comparison_run_again(*, comparison: Comparison, by: User) -> bool:
+    """Have one that failed or was cancelled go on, in the name of who asks; False when it is neither.
+
+    What was answered stays; what was not, or only with an error, is asked.
+
+    Raises:
+        ValidationError: a candidate is none any more.
+    """
+    candidates_checked(comparison.adapter, comparison.candidates)
+    begun = Comparison.objects.filter(pk=comparison.pk, state__in=BROKEN_OFF).update(
+        state=ComparisonState.QUEUED, created_by=by, finished_at=None, problem="", claim=None, claimed_until=None
+    )
+    if begun:
+        ComparisonAnswer.objects.filter(prompt__comparison=comparison).exclude(error="").delete()
+        _audit(comparison, "run_again", by)
+        transaction.on_commit(lambda: comparison_request(str(comparison.pk)))
+    return bool(begun)
+
+
+@transaction.atomic
+def comparison_delete(*, comparison: Comparison, by: User | None, because: str = "") -> None:
+    """Delete it with its prompts and answers; what it had proved for a rollout is gone, too.
+
+    Args:
+        because: retention's reason; empty for a person.
+    """
+    why = {"because": because} if because else {}
+    _audit(comparison, "delete", by, prompts=comparison.prompt_count, **why)
     comparison.delete()
 
 

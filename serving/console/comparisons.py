@@ -8,12 +8,12 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from polygraft.answers import add_problems, ask, go_to, person
 from polygraft.listing import Listing, listing
 from polygraft.live_fragment import asks_for_fragment, fragment_answer, live_fragment
-from serving.comparisons.lifecycle import comparison_cancel, comparison_create, comparison_delete
+from serving.comparisons.lifecycle import comparison_cancel, comparison_create, comparison_delete, comparison_run_again
 from serving.comparisons.policy import policy_as_json, policy_of, policy_set
 from serving.comparisons.results import SHOWS, results_of
 from serving.comparisons.sampling import sampling_of
@@ -109,6 +109,19 @@ def comparison_cancellation(request: HttpRequest, slug: str, name: str, pk: uuid
             messages.info(request, f"It was {comparison.state} already.")
         return go_to(request, back)
     return ask(request, "serving/comparison_cancel.html", {"comparison": comparison}, back=back)
+
+
+@require_POST
+def comparison_again(request: HttpRequest, slug: str, name: str, pk: uuid.UUID) -> HttpResponse:
+    """Have a comparison go on that failed or was cancelled."""
+    department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
+    comparison = _comparison(department, name, pk)
+    try:
+        if not comparison_run_again(comparison=comparison, by=person(request)):
+            messages.info(request, f"It is {comparison.state}; what failed or was cancelled can be run again.")
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("comparison", slug, name, pk)
 
 
 @require_http_methods(["GET", "POST"])

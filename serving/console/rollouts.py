@@ -79,8 +79,7 @@ def adapter_rollout(request: HttpRequest, slug: str, name: str, number: int) -> 
     version = get_object_or_404(adapter.versions, number=number)
     back = reverse("adapter", args=[slug, name])
     initial = {"share": 100, "watched": True, **_USUAL.as_json()}
-    refusals = gates_ask(adapter, {version.number: 100})
-    may_override = bool(refusals) and may(person(request), Right.PLATFORM_MANAGE)
+    may_override = may(person(request), Right.PLATFORM_MANAGE)
     form = RolloutForm(request.POST if request.method == "POST" else None, initial=initial)
     if form.is_valid():
         weights = shares_with(adapter.weights, version.number, form.cleaned_data["share"])
@@ -98,12 +97,13 @@ def adapter_rollout(request: HttpRequest, slug: str, name: str, number: int) -> 
         else:
             messages.success(request, f"{adapter.name} now means {rollout_words(weights)}.")
             return go_to(request, back)
+    refusals = gates_ask(adapter, {version.number: 100})
     context = {
         "department": department,
         "adapter": adapter,
         "version": version,
         "refusals": refusals,
-        "may_override": may_override,
+        "may_override": may_override and bool(refusals),
     }
     return ask(request, "serving/adapter_rollout.html", context, back=back, form=form)
 

@@ -95,6 +95,7 @@ urlpatterns = [
     path(f"{_COMPARISONS}/new/", comparisons.comparison_new, name="comparison-new"),
     path(f"{_COMPARISONS}/<uuid:pk>/", comparisons.comparison_page, name="comparison"),
     path(f"{_COMPARISONS}/<uuid:pk>/cancel/", comparisons.comparison_cancellation, name="comparison-cancel"),
+    path(f"{_COMPARISONS}/<uuid:pk>/run-again/", comparisons.comparison_again, name="comparison-run-again"),
     path(f"{_COMPARISONS}/<uuid:pk>/delete/", comparisons.comparison_deletion, name="comparison-delete"),
     path(
         "departments/<str:slug>/comparison-policy/",

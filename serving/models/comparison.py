@@ -25,6 +25,7 @@ class ComparisonState(models.TextChoices):
 
 
 UNFINISHED = (ComparisonState.QUEUED, ComparisonState.RUNNING)
+BROKEN_OFF = (ComparisonState.FAILED, ComparisonState.CANCELLED)
 
 
 class ComparisonQuerySet(models.QuerySet["Comparison"]):
@@ -72,6 +73,11 @@ class Comparison(models.Model):
     def is_unfinished(self) -> bool:
         """Whether it has something left to do."""
         return self.state in UNFINISHED
+
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether it ended before it was finished, so that it can be run again."""
+        return self.state in BROKEN_OFF
 
     @property
     def answers_wanted(self) -> int:

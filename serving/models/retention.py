@@ -1,4 +1,4 @@
-"""How long old versions are kept: a department's policy, or the platform's for departments without one."""
+"""How long old versions and texts are kept: a department's policy, or the platform's for departments without one."""
 
 from typing import Self
 
@@ -11,10 +11,12 @@ _LONGEST_DAYS = 3650
 
 
 class RetentionPolicy(models.Model):
-    """What stays of old versions; `serving.adapters.retention` says how. The platform's has no department.
+    """What stays of old versions and texts; `serving.adapters.retention` says how. The platform's has no department.
 
-    Without `keep_newest` and without `keep_used_days` everything stays.
+    Without `keep_newest` and without `keep_used_days` all versions stay.
     """
+
+    FIELDS = ("keep_newest", "keep_used_days", "grace_days", "keep_texts_days")
 
     department = models.OneToOneField(
         Department, on_delete=models.CASCADE, related_name="retention_policy", null=True, blank=True
@@ -36,13 +38,19 @@ class RetentionPolicy(models.Model):
         validators=[MaxValueValidator(_LONGEST_DAYS)],
         help_text="Days between archiving and deleting.",
     )
+    keep_texts_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(_LONGEST_DAYS)],
+        help_text="Comparisons that ended and comments on answers are deleted after so many days; empty: they stay.",
+    )
 
     def __str__(self) -> str:
         return f"retention of {self.department or 'the platform'}"
 
     @property
-    def keeps_everything(self) -> bool:
-        """Whether nothing is ever retired by it."""
+    def keeps_all_versions(self) -> bool:
+        """Whether no version is ever retired by it."""
         return self.keep_newest is None and self.keep_used_days is None
 
     @classmethod
@@ -58,4 +66,4 @@ class RetentionPolicy(models.Model):
 
     def as_json(self) -> dict[str, int | None]:
         """What it says, by the names of its fields."""
-        return {name: getattr(self, name) for name in ("keep_newest", "keep_used_days", "grace_days")}
+        return {name: getattr(self, name) for name in self.FIELDS}

@@ -110,6 +110,7 @@ ROWS = [
     Row("get", "departments/{support}/adapters/support-bot/comparisons/{comparison}", EVERYONE),
     Row("delete", "departments/{support}/adapters/support-bot/comparisons/{comparison}", DEVELOPERS, 204),
     Row("post", "departments/{support}/adapters/support-bot/comparisons/{comparison}/cancel", DEVELOPERS, 204),
+    Row("post", "departments/{support}/adapters/support-bot/comparisons/{comparison}/run-again", DEVELOPERS, 409),
     Row("get", "departments/{support}/adapters/support-bot/comparisons/{comparison}/results", EVERYONE),
     Row("get", "departments/{support}/comparison-policy", EVERYONE),
     Row("put", "departments/{support}/comparison-policy", OWNERS, 200, {"required": True}),

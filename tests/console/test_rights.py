@@ -164,6 +164,7 @@ ROWS = [
     Row("comparison", EVERYONE, ["support", "support-bot", "comparison"]),
     Row("comparison-cancel", DEVELOPERS, ["support", "support-bot", "comparison"]),
     Row("comparison-cancel", DEVELOPERS, ["support", "support-bot", "comparison"], {}),
+    Row("comparison-run-again", DEVELOPERS, ["support", "support-bot", "comparison"], {}),
     Row("comparison-delete", DEVELOPERS, ["support", "support-bot", "comparison"]),
     Row("comparison-delete", DEVELOPERS, ["support", "support-bot", "comparison"], {}),
     Row("comparison-policy", OWNERS, ["support"]),

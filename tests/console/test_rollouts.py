@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from cast import Cast
 from serving.models import Adapter, Feedback, VersionMinute
-from serving.rollouts import rollout_set
+from serving.rollouts import gates, rollout_set
 from serving.rollouts.thresholds import Thresholds
 
 PAGE = "/departments/support/adapter/support-bot/"
@@ -135,3 +135,10 @@ def test_a_comment_cannot_smuggle_markup_into_the_page(cast: Cast, sign_in) -> N
         at=timezone.now(),
     )
     assert "<img" not in sign_in("vera").get(f"{PAGE}feedback/").content.decode()
+
+
+def test_gates_are_asked_once_for_a_rollout_that_passes_them(cast: Cast, sign_in, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(gates, "GATES", (lambda _, weights: asked.append(dict(weights)) or [],))
+    sign_in("dan").post(f"{PAGE}rollout/2/", {"share": 40})
+    assert asked == [{1: 60, 2: 40}]

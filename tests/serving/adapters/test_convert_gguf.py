@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from adapter_factory import MODULES, SmallAdapter, small_adapter, tensor_name
-from serving.adapters.convert_gguf import convert, gguf_name
+from serving.adapters.convert_gguf import convert
 from serving.adapters.examination.base_spec import BaseSpec
 
 GGUF_NAMES = {
@@ -132,12 +132,3 @@ def test_an_adapter_that_was_not_validated_is_refused(base: BaseSpec, tmp_path: 
     adapter = small_adapter(use_dora=True).write(tmp_path / "adapter")
     with pytest.raises(ValueError, match="not validated"):
         convert(adapter, base, tmp_path / "adapter.gguf")
-
-
-@pytest.mark.parametrize("name", ["smollm2-135m", "../../etc/passwd", "a" * 300, "Modèle/ü", ""])
-def test_the_file_name_for_a_base_model_is_a_plain_name_and_its_own(name: str) -> None:
-    file = gguf_name(name)
-    assert "/" not in file
-    assert not file.startswith(".")
-    assert len(file) < 100
-    assert file != gguf_name(name + "-")

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from cast import Cast
 from serving.adapters.retention import Step, retention_apply, retention_apply_everywhere, retention_plan, retention_set
 from serving.adapters.retirement import adapter_archive, version_archive, version_restore
-from serving.models import AdapterVersion, Comparison, RetentionPolicy, UsageRecord, VersionState
+from serving.models import AdapterVersion, Comparison, Feedback, RetentionPolicy, UsageRecord, VersionState
 from serving.models.comparison import ComparisonState
 from serving.rollouts import rollout_set
 from tenants.models import AuditEvent
@@ -34,11 +34,7 @@ def versions(cast: Cast) -> None:
 
 
 def put(cast: Cast, **policy: int | None) -> None:
-    retention_set(
-        department=cast.support,
-        by=cast.people["olga"],
-        **{"keep_newest": None, "keep_used_days": None, "grace_days": 14, **policy},  # type: ignore[arg-type]
-    )
+    retention_set(department=cast.support, wished=RetentionPolicy(**policy), by=cast.people["olga"])
 
 
 def used(cast: Cast, number: int, *, days_ago: float, department: Any = None) -> None:
@@ -56,7 +52,7 @@ def used(cast: Cast, number: int, *, days_ago: float, department: Any = None) ->
 
 
 def numbers(steps: list[Step]) -> list[int]:
-    return sorted(step.version.number for step in steps)
+    return sorted(step.version.number for step in steps if step.version)
 
 
 def state(cast: Cast, number: int) -> str:
@@ -148,9 +144,9 @@ def test_what_a_person_archived_is_never_deleted_and_what_a_person_restored_star
 
 @pytest.mark.usefixtures("versions")
 def test_the_platforms_policy_holds_for_departments_without_one(cast: Cast) -> None:
-    retention_set(department=None, keep_newest=9, keep_used_days=None, grace_days=1, by=None)
+    retention_set(department=None, wished=RetentionPolicy(keep_newest=9, grace_days=1), by=None)
     assert numbers(retention_plan(cast.support)) == []
-    retention_set(department=None, keep_newest=5, keep_used_days=None, grace_days=1, by=None)
+    retention_set(department=None, wished=RetentionPolicy(keep_newest=5, grace_days=1), by=None)
     assert numbers(retention_plan(cast.support)) == [2, 3, 4, 5]
     put(cast, keep_newest=8)
     assert numbers(retention_plan(cast.support)) == [2]
@@ -170,10 +166,17 @@ def test_rest_tells_what_another_policy_would_do_and_does_nothing(cast: Cast) ->
     client.force_authenticate(cast.people["olga"])
     told = client.get(f"{PATH}?keep_newest=8").json()
     assert told["steps"] == [
-        {"adapter": "support-bot", "version": 2, "action": "archive", "because": "older than the newest 8"}
+        {
+            "adapter": "support-bot",
+            "version": 2,
+            "comparison": None,
+            "comments": 0,
+            "action": "archive",
+            "because": "older than the newest 8",
+        }
     ]
     assert client.get(PATH).json() == {
-        "policy": {"keep_newest": None, "keep_used_days": None, "grace_days": 14},
+        "policy": {"keep_newest": None, "keep_used_days": None, "grace_days": 14, "keep_texts_days": None},
         "is_own": False,
         "steps": [],
     }
@@ -201,3 +204,71 @@ def test_the_console_previews_before_it_saves(cast: Cast) -> None:
     client.post(page, {"keep_newest": 8, "grace_days": 14})
     assert "The newest 8 versions of each adapter are kept" in client.get(page).content.decode()
     assert client.post(page, {"keep_newest": 0, "grace_days": 14}).status_code == 422
+
+
+def comment(cast: Cast, words: str, *, days_ago: float) -> Feedback:
+    return Feedback.objects.create(
+        request_id=words,
+        department=cast.support,
+        adapter_version=cast.adapter.versions.get(number=1),
+        rating=1,
+        comment=words,
+        at=timezone.now() - timedelta(days=days_ago),
+    )
+
+
+def ended(cast: Cast, name: str, *, days_ago: float, state: ComparisonState = ComparisonState.FINISHED) -> None:
+    Comparison.objects.create(
+        adapter=cast.adapter,
+        name=name,
+        candidates=["support-bot:1", "support-bot:2"],
+        sampling={},
+        prompt_count=0,
+        state=state,
+        finished_at=timezone.now() - timedelta(days=days_ago),
+    )
+
+
+def test_old_comparisons_and_comments_are_deleted_after_they_were_shown(cast: Cast) -> None:
+    Comparison.objects.all().delete()
+    ended(cast, "old", days_ago=31)
+    ended(cast, "old and cancelled", days_ago=31, state=ComparisonState.CANCELLED)
+    ended(cast, "old and at work", days_ago=31, state=ComparisonState.RUNNING)
+    ended(cast, "young", days_ago=29)
+    old, young = comment(cast, "It was wrong.", days_ago=31), comment(cast, "It was right.", days_ago=29)
+    assert retention_plan(cast.support) == []
+    client = APIClient()
+    client.force_authenticate(cast.people["olga"])
+    shown = client.get(f"{PATH}?keep_texts_days=30").json()["steps"]
+    assert [(step["comparison"] is not None, step["comments"], step["because"]) for step in shown] == [
+        (True, 0, "older than 30 days"),
+        (True, 0, "older than 30 days"),
+        (False, 1, "older than 30 days"),
+    ]
+    put(cast, keep_texts_days=30)
+    assert retention_apply(cast.support) == 3
+    assert retention_apply(cast.support) == 0
+    assert set(Comparison.objects.values_list("name", flat=True)) == {"old and at work", "young"}
+    old.refresh_from_db()
+    young.refresh_from_db()
+    assert (old.rating, old.comment, young.comment) == (1, "", "It was right.")
+    deleted = AuditEvent.objects.filter(action="comparison.delete").first()
+    assert deleted is not None
+    assert (deleted.actor_name, deleted.details["because"]) == ("polygraft", "older than 30 days")
+
+
+@pytest.mark.usefixtures("versions")
+def test_the_pages_of_a_preview_are_those_of_what_is_previewed(cast: Cast) -> None:
+    for number in range(40):
+        ended(cast, f"number {number}", days_ago=31)
+    client = Client()
+    client.force_login(cast.people["olga"])
+    page = "/departments/support/retention/"
+    wished = {"keep_texts_days": 30, "grace_days": 14}
+    first = client.post(page, {**wished, "preview": "1"}).content.decode()
+    assert first.count("older than 30 days") == 25
+    assert '<button class="btn btn-sm" form="policy" name="preview" value="2">More</button>' in first
+    second = client.post(page, {**wished, "preview": "2"}).content.decode()
+    assert "26–40 of 40" in second
+    assert 'value="30"' in second
+    assert not RetentionPolicy.objects.exists()
