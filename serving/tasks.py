@@ -8,6 +8,7 @@ from serving.accounting.version_minutes import minutes_forget
 from serving.adapters.intake import version_take_in
 from serving.adapters.retention import retention_apply_everywhere
 from serving.adapters.store.content import contents_release
+from serving.adapters.store.sweep import store_sweep
 from serving.comparisons.lifecycle import comparison_next
 from serving.comparisons.run import comparison_run
 from serving.events import events_forget, events_take_in
@@ -35,6 +36,12 @@ def retire_versions() -> None:
 def release_contents() -> None:
     """Remove the bytes of deleted versions from the store."""
     contents_release()
+
+
+@shared_task
+def sweep_store() -> None:
+    """Remove what dead workers have left in the store."""
+    store_sweep()
 
 
 @shared_task

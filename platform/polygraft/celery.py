@@ -39,6 +39,7 @@ app.conf.beat_schedule = {
     "old uploads": {"task": "serving.tasks.expire_uploads", "schedule": 3600.0, "options": {"expires": 3600}},
     "old versions": {"task": "serving.tasks.retire_versions", "schedule": 3600.0, "options": {"expires": 3600}},
     "deleted bytes": {"task": "serving.tasks.release_contents", "schedule": 300.0, "options": {"expires": 300}},
+    "left bytes": {"task": "serving.tasks.sweep_store", "schedule": 3600.0, "options": {"expires": 3600}},
     "comparisons": {"task": "serving.tasks.continue_comparisons", "schedule": 5.0, "options": {"expires": 5}},
     "limits": {"task": "serving.tasks.remember_limits", "schedule": 10.0, "options": {"expires": 10}},
     "usage": {"task": "serving.tasks.store_usage", "schedule": 2.0, "options": {"expires": 2}},

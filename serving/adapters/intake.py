@@ -16,12 +16,20 @@ from serving.adapters.convert_gguf import convert
 from serving.adapters.examination.base_spec import UnsupportedBase
 from serving.adapters.examination.process import Bounds, Examination, examine_apart
 from serving.adapters.examination.report import Report
-from serving.adapters.lifecycle import version_claim, version_reject, version_stored, versions_release_unprobed
+from serving.adapters.lifecycle import (
+    version_claim,
+    version_reject,
+    version_stored,
+    version_waits,
+    versions_release_unprobed,
+)
 from serving.adapters.quotas import BytesExceeded, quota_claim
 from serving.adapters.reading.limits import MIB, Limits
 from serving.adapters.store.files import adapter_store, gguf_name, stage_files, upload_folder
+from serving.adapters.store.store_errors import StoreUnavailable
 from serving.background import intake_request
 from serving.base_models import base_spec
+from serving.events import event_record
 from serving.models import Adapter, AdapterVersion, BaseModel, Upload
 from serving.uploads.lifecycle import upload_delete, upload_path
 from tenants.audit import audit_record
@@ -80,11 +88,24 @@ def adapter_upload(
 
 
 def version_take_in(version_id: int) -> None:
-    """Check an uploaded version, then store and convert it, or refuse it with a report; twice does no harm."""
+    """Check an uploaded version, then store and convert it, or refuse it with a report; twice does no harm.
+
+    Raises:
+        StoreUnavailable: the store is away. The version says so, and can be taken in again.
+    """
     version = version_claim(version_id)
     if version is None:
         return
-    upload = upload_folder(version_id)
+    try:
+        _take_in(version)
+    except StoreUnavailable as error:
+        version_waits(version, words="The store of adapters is away. This is tried again every few minutes.")
+        event_record(kind="store.away", sentence=f"Uploads wait for the store: {error}", is_problem=True)
+        raise
+
+
+def _take_in(version: AdapterVersion) -> None:
+    upload = upload_folder(version.pk)
     with tempfile.TemporaryDirectory(dir=config().home / "tmp", prefix="intake-") as scratch:
         report = _examine(version, upload, Path(scratch))
         accepted = report["ok"]

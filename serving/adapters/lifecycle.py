@@ -39,6 +39,11 @@ def version_stored(version: AdapterVersion, *, digest: str, size_bytes: int, rep
     return stored
 
 
+def version_waits(version: AdapterVersion, *, words: str) -> None:
+    """Say in its report what it waits for."""
+    AdapterVersion.objects.filter(pk=version.pk, state=VersionState.VALIDATING).update(report={"waits": words})
+
+
 def version_reject(version: AdapterVersion, *, report: dict[str, Any]) -> None:
     """Refuse a version for good, with the report that says why."""
     with transaction.atomic():

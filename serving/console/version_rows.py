@@ -108,6 +108,8 @@ class VersionRow:
         if self.version.state == VersionState.UPLOADED:
             return "Waiting for a worker"
         if self.version.state == VersionState.VALIDATING:
+            if waits := self.version.report.get("waits"):
+                return str(waits)
             return "Asking an engine to answer through it" if self.version.digest else "Checking the files"
         return ""
 

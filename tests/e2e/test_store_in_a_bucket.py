@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,30 +18,35 @@ BUCKET = "polygraft"
 VOICE = "Thanks for reaching out"
 
 
-@pytest.fixture
-def s3_port() -> int:
-    return free_port()
+class Outages:
+    """An S3 server that can be taken away and comes back at the same address with what it had."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder, self._port = folder, free_port()
+        self._running = ExitStack()
+        self.endpoint = self.begin()
+
+    def begin(self) -> str:
+        return self._running.enter_context(s3_server(self._folder, self._port))
+
+    def end(self) -> None:
+        self._running.close()
 
 
 @pytest.fixture
-def s3_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "s3"
-    folder.mkdir()
-    return folder
+def s3(tmp_path: Path) -> Iterator[Outages]:
+    server = Outages(tmp_path / "s3")
+    bucket_at(server.endpoint, BUCKET)
+    yield server
+    server.end()
 
 
 @pytest.fixture
-def endpoint(s3_folder: Path, s3_port: int) -> Iterator[str]:
-    with s3_server(s3_folder, s3_port) as endpoint:
-        bucket_at(endpoint, BUCKET)
-        yield endpoint
-
-
-@pytest.fixture
-def bucket_services(endpoint: str, tmp_path: Path) -> Iterator[Services]:
+def bucket_services(s3: Outages, tmp_path: Path) -> Iterator[Services]:
     home = tmp_path / "home"
     home.mkdir()
-    place = {"bucket": BUCKET, "prefix": "store", "endpoint": endpoint}
+    place = {"bucket": BUCKET, "prefix": "store", "endpoint": s3.endpoint}
     place |= {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
     training = place | {"prefix": "training", "departments": ["support"]}
     running = start_services(
@@ -66,9 +72,9 @@ def answer(services: Services, model: str) -> str:
 
 
 def test_an_adapter_lives_in_the_bucket_and_answers_from_the_nodes_copy(
-    bucket_services: Services, endpoint: str, adapter_folder: Callable[[str], Path]
+    bucket_services: Services, s3: Outages, adapter_folder: Callable[[str], Path]
 ) -> None:
-    services = bucket_services
+    services, endpoint = bucket_services, s3.endpoint
     assert VOICE in answer(services, "support-bot")
     folder = adapter_folder("support-bot")
     assert services.upload("support", "from-bucket", folder).status_code == 202
@@ -84,6 +90,27 @@ def test_an_adapter_lives_in_the_bucket_and_answers_from_the_nodes_copy(
         client(endpoint).put_object(Bucket=BUCKET, Key=f"training/run-7/{file.name}", Body=file.read_bytes())
     _import_and_ask(services, "from-lake", {"kind": "bucket", "name": "lake", "path": "run-7"})
     assert (services.home / "node" / "adapters" / digest).is_dir()
+
+
+def test_while_the_bucket_is_away_engines_answer_and_uploads_wait_and_say_so(
+    bucket_services: Services, s3: Outages, adapter_folder: Callable[[str], Path]
+) -> None:
+    services = bucket_services
+    assert VOICE in answer(services, "support-bot")
+    s3.end()
+    assert services.upload("support", "patient", adapter_folder("support-bot")).status_code == 202
+    waiting = wait_until(
+        lambda: found if (found := services.version("support", "patient", 1))["report"].get("waits") else None,
+        what="the upload says what it waits for",
+    )
+    assert waiting["state"] == "validating"
+    assert "store of adapters is away" in waiting["report"]["waits"]
+    assert VOICE in answer(services, "support-bot")
+    (event,) = services.api("GET", "events?kind=store.away").json()["results"]
+    assert event["is_problem"] is True
+    s3.begin()
+    wait_until(lambda: services.version("support", "patient", 1)["state"] == "ready", seconds=90, what="it is taken in")
+    assert VOICE in answer(services, "patient")
 
 
 def _import_and_ask(services: Services, name: str, source: dict[str, str]) -> None:

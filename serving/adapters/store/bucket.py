@@ -61,7 +61,7 @@ def answering(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in ("404", "NoSuchKey", "NotFound"):
+        if code in ("404", "NoSuchKey", "NoSuchUpload", "NotFound"):
             raise FileNotFoundError(f"{what}: there is no such object.") from error
         raise StoreUnavailable(f"{what}: the store refused with {code}.") from error
     except (BotoCoreError, Boto3Error) as error:

@@ -28,7 +28,7 @@ def content_keep(digest: str, note: Callable[[], object]) -> bool:
         Whether they are there; if not, nothing is noted, and they must be stored again.
     """
     with transaction.atomic():
-        _lock()
+        contents_lock()
         if not adapter_store().holds(digest):
             return False
         note()
@@ -45,7 +45,7 @@ def contents_release() -> int:
     removed = 0
     for digest in sorted(set(gone.values_list("digest", flat=True))):
         with transaction.atomic():
-            _lock()
+            contents_lock()
             living = AdapterVersion.objects.filter(digest=digest).exclude(_GONE).exists()
             if not living and adapter_store().holds(digest):
                 adapter_store().remove(digest)
@@ -55,6 +55,7 @@ def contents_release() -> int:
     return removed
 
 
-def _lock() -> None:
+def contents_lock() -> None:
+    """Let nobody else give a version a digest, or remove bytes, until this transaction ends."""
     Platform.load()
     Platform.objects.select_for_update().get(pk=1)

@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,12 @@ class Files(Protocol):
 
     def delete(self, name: str) -> None:
         """Delete a file, if it is there."""
+
+    def get_modified_time(self, name: str) -> datetime:
+        """When a file was written; raises FileNotFoundError."""
+
+    def unfinished_remove(self, before: datetime) -> int:
+        """Remove what is left of files whose writing broke off before then; how many."""
 
 
 class AdapterStore:
@@ -130,6 +137,23 @@ class AdapterStore:
             for name in self._listed(folder):
                 self._files.delete(f"{folder}/{name}")
 
+    def digests(self) -> set[str]:
+        """All of which there is anything."""
+        return {name for kind in ("derived", "content") for name in self._folders(kind) if DIGEST.fullmatch(name)}
+
+    def changed_since(self, digest: str, moment: datetime) -> bool:
+        """Whether a file of this content, or made from it, was written or removed since then."""
+        folders = [f"{kind}/{_checked(digest)}" for kind in ("derived", "content")]
+        names = [f"{folder}/{name}" for folder in folders for name in self._listed(folder)]
+        try:
+            return any(self._files.get_modified_time(name) >= moment for name in names)
+        except FileNotFoundError:
+            return True
+
+    def unfinished_remove(self, before: datetime) -> int:
+        """Remove what is left of files whose writing broke off before then; how many."""
+        return self._files.unfinished_remove(before)
+
     def _names(self, digest: str) -> list[str]:
         return self._listed(f"content/{_checked(digest)}")
 
@@ -137,6 +161,12 @@ class AdapterStore:
         try:
             # A store that is being written to may list a name twice.
             return sorted(set(self._files.listdir(folder)[1]))
+        except FileNotFoundError:
+            return []
+
+    def _folders(self, folder: str) -> list[str]:
+        try:
+            return self._files.listdir(folder)[0]
         except FileNotFoundError:
             return []
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ class FolderStorage(FileSystemStorage):
             path.parent.rmdir()
         except OSError:
             return
+
+    def unfinished_remove(self, before: datetime) -> int:
+        """Remove what is left of files whose writing broke off before then; how many."""
+        old = [left for left in Path(self.path("incoming")).glob("*") if left.stat().st_mtime < before.timestamp()]
+        for left in old:
+            left.unlink(missing_ok=True)
+        return len(old)
 
     def _save(self, name: str, content: Any) -> str:
         final = Path(self.path(name))

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from adapter_factory import small_adapter
 from polygraft.places import Bucket
-from s3_server import bucket_at, client, s3_server
+from s3_server import client
 from serving.adapters.reading.digest import adapter_digest, manifest
 from serving.adapters.store.bucket_storage import BucketStorage
 from serving.adapters.store.contents import AdapterStore
@@ -20,18 +19,6 @@ from serving.adapters.store.folder_storage import FolderStorage
 from serving.adapters.store.store_errors import Damaged, StoreUnavailable
 
 DIGEST = "0" * 64
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("s3")
-    with s3_server(folder) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def bucket(endpoint: str, tmp_path: Path) -> Bucket:
-    return bucket_at(endpoint, "b-" + hashlib.sha256(str(tmp_path).encode()).hexdigest()[:20])
 
 
 @pytest.fixture(params=["folder", "bucket"])
