@@ -20,7 +20,13 @@ SUITES = [
     "tests/serving/fleet/reconcilers_at_once.py",
     "tests/serving/adapters/uploads_at_once.py",
     "tests/serving/rollouts",
+    "tests/serving/comparisons",
+    "tests/serving/test_feedback.py",
     "tests/serving/adapters/test_intake.py",
+    "tests/serving/adapters/test_retention.py",
+    "tests/serving/adapters/test_retirement.py",
+    "tests/serving/adapters/test_sharing.py",
+    "tests/serving/adapters/test_sweep.py",
 ]
 
 
