@@ -1,6 +1,8 @@
 """A corpus of bad adapters: each is refused with its own reason, and none comes near an engine."""
 
 import io
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,24 @@ def test_the_corpus_is_large_and_no_two_are_refused_for_the_same_words() -> None
     assert len(CORPUS) >= 60
     assert len({evil.name for evil in CORPUS}) == len(CORPUS)
     assert len(reasons) >= len(CORPUS) - 2
+
+
+def test_a_worker_that_refuses_the_whole_corpus_takes_no_more_memory(base: BaseSpec, tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(len(CORPUS))]
+    for evil, folder in zip(CORPUS, folders, strict=True):
+        folder.mkdir()
+        evil.write(folder / "upload")
+    resident = []
+    for _ in range(2):
+        for folder in folders:
+            shutil.rmtree(folder / "adapter", ignore_errors=True)
+            assert not examine_apart(Examination(folder / "upload", folder / "adapter", base, Limits(), BOUNDS))["ok"]
+        resident.append(_resident_bytes())
+    assert resident[1] - resident[0] < 4 * MIB
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.django_db
