@@ -9,6 +9,7 @@ from django.test import Client
 from cast import Cast
 from polygraft.live import redis_client
 from published_engine import publish_engine
+from serving.adapters.lifecycle import version_waits
 from serving.engines.names import engine_adapter_name
 from serving.fleet.registry import engine_withdraw
 from serving.models import AdapterVersion, BaseModel, VersionState
@@ -80,6 +81,12 @@ def test_a_version_on_its_way_is_followed_until_it_arrives(cast: Cast, sign_in) 
     last = client.get(refresh_url(second)).content.decode()
     assert "support-bot version 3 is ready." in last
     assert "hx-trigger" not in last
+
+
+def test_a_version_that_waits_for_the_store_says_so(cast: Cast, sign_in) -> None:
+    version = AdapterVersion.objects.create(adapter=cast.adapter, number=3, state=VersionState.VALIDATING)
+    version_waits(version, words="The store of adapters is away.")
+    assert "The store of adapters is away." in sign_in("vera").get(PAGE).content.decode()
 
 
 def test_try_it_appears_with_the_first_ready_version(cast: Cast, sign_in) -> None:
