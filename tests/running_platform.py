@@ -18,7 +18,7 @@ import pytest
 from deadline import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 120
+START_SECONDS = 300
 VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 VLLM_MODEL = ROOT / ".venv-vllm" / "smollm2-135m-instruct"
 

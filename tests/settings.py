@@ -1,8 +1,10 @@
 """The platform's settings, with what only tests want otherwise."""
 
 from polygraft.settings import *  # noqa: F403  # Django's own way of deriving settings
+from polygraft.settings import MIDDLEWARE as USUAL
 
 # No `collectstatic` has run: files are served from where they lie.
 SERVESTATIC_USE_FINDERS = True
+MIDDLEWARE = [name.replace("servestatic.middleware.ServeStaticMiddleware", "static_files.ListedOnce") for name in USUAL]
 # Hashing slowly is for attackers, not for tests.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

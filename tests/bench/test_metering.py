@@ -15,7 +15,7 @@ def test_with_engines_a_gateway_and_redis_killed_every_request_has_one_record_wi
         env={**os.environ, "DATABASE_URL": ""},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=600,
         check=False,
     )
     assert outcome.returncode == 0, outcome.stdout[-4000:] + outcome.stderr[-4000:]

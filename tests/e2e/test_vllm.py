@@ -25,13 +25,13 @@ from running_services import Services
 from serving.engines.remains import ENGINE_VARIABLE
 
 # In the order of this file, since each start of vLLM takes most of a minute: the last test leaves no engine behind.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 BASE = "smollm2-vllm"
 VOICES = {"support": "Thanks for reaching out", "legal": "Pursuant to your inquiry"}
 DEMO = {"support": "support-bot", "legal": "contracts"}
 QUESTIONS = ["How do I reset my password?", "Where is my order?", "May I end the lease early?", "Who signs this?"]
-START_SECONDS = 300
+START_SECONDS = 600
 SHARED_MEMORY = "/dev/shm/psm_"  # noqa: S108  # looked at, not written
 
 

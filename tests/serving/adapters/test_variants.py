@@ -20,7 +20,7 @@ from serving.adapters.examination.validate import validate
 from serving.adapters.reading.limits import Limits
 
 # The start of an engine is in it.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 ALL = tuple(MODULES)
 ATTENTION = ALL[:4]
 MLP = ALL[4:]

@@ -49,9 +49,10 @@ def test_the_last_word_counts(client: httpx.Client, answered: str) -> None:
     assert (feedback.rating, feedback.comment) == (-1, "")
 
 
-def test_an_answer_is_rated_before_it_is_on_record(client: httpx.Client) -> None:
+def test_an_answer_is_rated_before_it_is_on_record(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.gateway.feedback._RECORD_SECONDS", 25.0)
     request_id = client.post(CHAT, json=question()).headers["x-request-id"]
-    timer = threading.Timer(0.6, usage_store)
+    timer = threading.Timer(0.6, lambda: wait_until(usage_store, what="the record is stored"))
     timer.start()
     assert client.post(PATH, json={"request_id": request_id, "rating": "up"}).status_code == 200
     timer.join()

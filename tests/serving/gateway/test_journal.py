@@ -105,7 +105,7 @@ def test_a_killed_processs_requests_are_recorded_as_far_as_they_are_known(tmp_pa
 def test_the_next_gateway_brings_them_to_redis(cast: Cast, engines: Engines) -> None:
     leave_a_journal(config().home / "spool", cast.support.pk)
     with Served():
-        records = wait_until(usage_records, what="the records arrive")
+        records = wait_until(lambda: len(found := usage_records()) == 4 and found, what="the records arrive")
     assert [record["request_id"] for record in records] == ["admitted", "asked", "counted", "ended"]
 
 
