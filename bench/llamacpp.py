@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each work, on both servers in turn")
     parser.add_argument("--only", help="works whose name contains this; `bare` for the limit")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--options", default="", help="more of our host's, such as --no-q4-1-pairs")
+    parser.add_argument("--options", default="", help="more of our host's, such as --no-q4-1-kernel")
     given = parser.parse_args()
     rival_binaries()
     print(f"{given.threads} threads, {given.rounds} rounds, load {os.getloadavg()[0]:.1f} before the start")

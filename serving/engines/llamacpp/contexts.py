@@ -13,9 +13,6 @@ from .options import CACHE_TYPES, Options
 from .sequence import Sequence
 from .slots import Slots, shared_length
 
-# From so many tokens on, another makes a step by pairs no longer than one token by token.
-_WORTH_PAIRING = 5
-
 
 def context_params(options: Options) -> Any:
     """llama.cpp's parameters of a context, as far as the options say."""
@@ -54,12 +51,10 @@ class Context:
         self.pointer: Any = model.context_new(params)
         self._memory: Any = api.llama_get_memory(self.pointer)
         self._has_settled = False
-        self._can_cut = model.can_reuse_prefixes
-        self._padding: tuple[int, int] | None = None
         self.is_computing = False
         self.adapter: Adapter | None = None
         self.sequences: list[Sequence] = []
-        self.slots = Slots(options.parallel, reuse=options.prefix_caching and self._can_cut)
+        self.slots = Slots(options.parallel, reuse=options.prefix_caching and model.can_reuse_prefixes)
 
     def bind(self, adapter: Adapter | None) -> None:
         """Gives the idle context to an adapter, or to nobody; what it had cached is forgotten."""
@@ -118,8 +113,6 @@ class Context:
             row = batch.add(tokens, position=position, sequence=sequence.slot.id, logits=not sequence.pending)
             sequence.slot.tokens.extend(tokens)
             steps.append(Step(sequence, tokens, None if sequence.pending else row))
-        if self._model.computes_pairs and batch.size % 2 and batch.size >= _WORTH_PAIRING and batch.room:
-            self._pad(batch, steps[-1].sequence)
         return steps
 
     def compute(self, batch: Batch, *, threads: int, threads_batch: int) -> None:
@@ -131,10 +124,6 @@ class Context:
         # With a new adapter, llama.cpp plans its memory anew, for which it reads the set of adapters.
         with contextlib.nullcontext() if self._has_settled else self._model.adapters_lock:
             status = batch.decode(self.pointer)
-        if self._padding is not None:
-            slot, end = self._padding
-            api.llama_memory_seq_rm(self._memory, slot, end, -1)
-            self._padding = None
         self._has_settled = True
         if status != 0:
             raise EngineFailed(f"llama.cpp could not decode a batch (status {status}).")
@@ -142,11 +131,3 @@ class Context:
     def close(self) -> None:
         """Frees the context and its cache."""
         api.llama_free(self.pointer)
-
-    def _pad(self, batch: Batch, sequence: Sequence) -> None:
-        """Makes a batch of whole pairs: an odd one would be computed token by token, which takes longer."""
-        end = len(sequence.slot.tokens)
-        if end < self._limit and self._can_cut:
-            # Behind everything else, so that nothing sees it, and taken out again when it is computed.
-            batch.add(sequence.slot.tokens[-1:], position=end, sequence=sequence.slot.id, logits=False)
-            self._padding = sequence.slot.id, end

@@ -33,7 +33,8 @@ class Model:
             self.pointer: Any = api.llama_model_load_from_file(str(options.model).encode(), _params(options))
         if not self.pointer:
             raise ModelUnreadable(f"{options.model}: {_cause(errors)}")
-        self.computes_pairs = options.q4_1_pairs and speed_up_q4_1(self.metadata("general.file_type"))
+        if options.q4_1_kernel:
+            speed_up_q4_1(self.metadata("general.file_type"))
         self._vocab: Any = api.llama_model_get_vocab(self.pointer)
         self.vocabulary_size: int = api.llama_vocab_n_tokens(self._vocab)
         self.eog = frozenset(

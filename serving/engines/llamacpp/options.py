@@ -47,7 +47,7 @@ class Options:
     prefix_caching: bool
     weight: MappingProxyType[str, float]
     max_queue: int
-    q4_1_pairs: bool
+    q4_1_kernel: bool
     drain_timeout: int
     enable_force_include_usage: bool
     n_gpu_layers: int
@@ -123,8 +123,8 @@ def _add_scheduling(parser: argparse.ArgumentParser) -> None:
     weight = "share of the turns of a department (its cache_salt or, without one, its adapter), against 1 for others"
     add("--weight", type=_weight, action="append", default=[], metavar="NAME=FACTOR", help=weight)
     add("--max-queue", type=_positive, default=256, help="sequences that may wait; beyond it 503")
-    pairs = "compute Q4_1 weights by pairs of tokens, where a C compiler is found"
-    add("--q4-1-pairs", action=argparse.BooleanOptionalAction, default=True, help=pairs)
+    kernel = "compute Q4_1 weights by a kernel of the host's own, where a C compiler is found"
+    add("--q4-1-kernel", action=argparse.BooleanOptionalAction, default=True, help=kernel)
 
 
 def _add_llama(parser: argparse.ArgumentParser) -> None:

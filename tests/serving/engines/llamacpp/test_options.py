@@ -139,7 +139,7 @@ def test_contexts_beyond_the_memory_change_hands(make_engine: Callable[..., Any]
 
 def test_every_option_is_documented() -> None:
     documented = DOCUMENT.read_text()
-    negated = {one: one.replace("--", "--no-", 1) for one in ("--mmap", "--prefix-caching", "--q4-1-pairs")}
+    negated = {one: one.replace("--", "--no-", 1) for one in ("--mmap", "--prefix-caching", "--q4-1-kernel")}
 
     for name in options().__dataclass_fields__:
         option = "--" + name.replace("_", "-")
