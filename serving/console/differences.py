@@ -28,6 +28,7 @@ def version_differences(request: HttpRequest, slug: str, name: str) -> HttpRespo
         return redirect("adapter", slug, name)
     form = PairForm(request.GET)
     chosen = (form.cleaned_data["first"], form.cleaned_data["second"]) if form.is_valid() else (numbers[1], numbers[0])
+    only = request.GET.get("show") == "differing"
     first, second = (get_object_or_404(adapter.versions.select_related("uploaded_by"), number=n) for n in chosen)
     return render(
         request,
@@ -38,6 +39,7 @@ def version_differences(request: HttpRequest, slug: str, name: str) -> HttpRespo
             "tab": "adapters",
             "numbers": numbers,
             "versions": (first, second),
-            "rows": differences(first, second),
+            "shows_differing": only,
+            "rows": [row for row in differences(first, second) if row.differs or not only],
         },
     )

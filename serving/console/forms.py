@@ -44,7 +44,7 @@ class UploadForm(forms.Form):
     base_model = forms.ModelChoiceField(
         BaseModel.objects.none(),
         to_field_name="name",
-        empty_label=None,
+        empty_label="Choose…",
         help_text="The model that the adapter was trained on.",
     )
     notes = forms.CharField(
@@ -59,6 +59,9 @@ class UploadForm(forms.Form):
         field = self.fields["base_model"]
         assert isinstance(field, forms.ModelChoiceField)  # noqa: S101  # for the type checker
         field.queryset = BaseModel.objects.granted_to(department.pk)
+        # Of several, none is the likelier one: a wrong guess is an adapter that is rejected.
+        if field.queryset.count() == 1:
+            field.empty_label = None
 
 
 class DeleteForm(forms.Form):

@@ -33,12 +33,12 @@ class ImportForm(UploadForm):
         required=False,
         max_length=200,
         label="Repository",
-        help_text="On Hugging Face only, such as acme/support-bot.",
+        help_text="Such as acme/support-bot.",
     )
     revision = forms.CharField(
         required=False,
         max_length=100,
-        help_text="On Hugging Face only: a branch, tag or commit. Empty is main; the commit that it means is kept.",
+        help_text="A branch, tag or commit. Empty is main; the commit that it means is kept.",
     )
     path = forms.CharField(
         required=False,
@@ -65,7 +65,9 @@ def imports(request: HttpRequest, slug: str) -> HttpResponse:
     """Begin an import, and watch those of late."""
     department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
     sources = sources_of(person(request), department)
-    form = ImportForm(department, sources, request.POST or None, initial={"name": request.GET.get("name", "")})
+    form = ImportForm(
+        department, sources, request.POST or None, initial=_initial(department, request.GET.get("name", ""))
+    )
     if form.is_valid():
         try:
             import_create(
@@ -107,6 +109,12 @@ def import_cancel(request: HttpRequest, slug: str, pk: str) -> HttpResponse:
         import_delete(wish)
         return go_to(request, back)
     return ask(request, "serving/import_cancel.html", {"department": department, "wish": wish}, back=back)
+
+
+def _initial(department: Department, name: str) -> dict[str, str]:
+    """What is known beforehand: a further version is for its adapter's base model."""
+    adapter = department.adapters.alive().select_related("base_model").filter(name=name).first()
+    return {"name": name, **({"base_model": adapter.base_model.name} if adapter else {})}
 
 
 def _label(source: Source) -> str:

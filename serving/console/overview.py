@@ -1,6 +1,7 @@
 """The console's first page: what is there, what it does, and what to do next."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Count, OuterRef, Prefetch, Q, Subquery
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from polygraft.answers import person
+from serving.console.attention import department_concerns, platform_concerns
 from serving.console.callables import callables_of, example_of
 from serving.console.engine_rows import engine_rows, registry
 from serving.console.period import period
@@ -27,9 +29,14 @@ def overview(request: HttpRequest) -> HttpResponse:
     records = UsageRecord.objects.all()
     if not user.sees_every_department:
         records = records.filter(department__in=visible.values("pk"))
-    context = {"period": period(records, hours=24), "departments": _departments(user)[:_SHOWN]}
+    context: dict[str, Any] = {
+        "period": period(records, hours=24),
+        "departments": _departments(user)[:_SHOWN],
+    }
     if may(user, Right.PLATFORM_VIEW):
+        context["concerns"] = [*platform_concerns(), *department_concerns(visible)]
         return render(request, "serving/overview_platform.html", {**context, **_platform()})
+    context["concerns"] = department_concerns(visible)
     department = visible.first()
     models = callables_of(department) if department else []
     context |= {"department_count": visible.count(), "first_department": department, "example": example_of(models)}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Avg, Count, Q, QuerySet, Sum
@@ -35,6 +36,7 @@ class Period:
     failed: int
     prompt_tokens: int
     completion_tokens: int
+    cost: Decimal
     first_token_ms: float | None
     bars: list[Bar]
 
@@ -55,6 +57,7 @@ def period(records: QuerySet[UsageRecord], *, hours: int) -> Period:
         failed=Count("pk", filter=Q(outcome__in=(Outcome.FAILED, Outcome.LOST))),
         prompt=Sum("prompt_tokens"),
         completion=Sum("completion_tokens"),
+        cost=Sum("cost"),
         first_token=Avg("first_token_ms"),
     )
     trunc = TruncHour if step == timedelta(hours=1) else TruncDay
@@ -67,6 +70,7 @@ def period(records: QuerySet[UsageRecord], *, hours: int) -> Period:
         failed=sums["failed"],
         prompt_tokens=sums["prompt"] or 0,
         completion_tokens=sums["completion"] or 0,
+        cost=sums["cost"] or Decimal(0),
         first_token_ms=sums["first_token"],
         bars=_bars([(moment, counts.get(moment, 0)) for moment in steps], step),
     )

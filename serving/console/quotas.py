@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from polygraft.answers import ask, go_to, person
-from serving.adapters.quotas import quota_use
+from serving.adapters.quotas import Use, quota_use
 from tenants.access import Right, department_for
 from tenants.departments import department_quota
 from tenants.models import Department
@@ -31,7 +31,11 @@ class Meter:
 
 def quota_meters(department: Department) -> list[Meter]:
     """What a department holds of what it may hold."""
-    use = quota_use(department)
+    return meters_of(department, quota_use(department))
+
+
+def meters_of(department: Department, use: Use) -> list[Meter]:
+    """The same of a use that is known."""
     most_bytes, most_adapters = department.quota_bytes, department.quota_adapters
     return [
         Meter(

@@ -1,7 +1,7 @@
 """The console's page of a department's usage, by day and model."""
 
 from django.core.paginator import Paginator
-from django.db.models import Count, Q, Sum
+from django.db.models import Case, Count, F, Q, Sum, When
 from django.db.models.functions import TruncDay
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -29,16 +29,18 @@ def usage(request: HttpRequest, slug: str) -> HttpResponse:
     rows = (
         records.filter(at__gte=summed.since)
         .order_by()
-        .annotate(day=TruncDay("at"))
-        .values("day", "model")
+        # Some requests, such as thumbs, ask no model.
+        .annotate(day=TruncDay("at"), asked=Case(When(model="", then=F("endpoint")), default=F("model")))
+        .values("day", "asked")
         .annotate(
             requests=Count("pk"),
             failed=Count("pk", filter=Q(outcome__in=(Outcome.FAILED, Outcome.LOST))),
             fallbacks=Count("pk", filter=~Q(fallback="")),
             prompt=Sum("prompt_tokens"),
             completion=Sum("completion_tokens"),
+            cost=Sum("cost"),
         )
-        .order_by("-day", "-requests", "model")
+        .order_by("-day", "-requests", "asked")
     )
     return render(
         request,

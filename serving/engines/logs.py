@@ -9,7 +9,8 @@ _LONGEST_BYTES = 16 * 1024**2
 _OLDER_KEPT = 2
 _TAIL_BYTES = 64 * 1024
 _TAIL_LINES = 400
-_ERROR = re.compile(r"\b(?:\w*Error|\w*Exception|Cannot|error|failed|CRITICAL)\b")
+# "uvicorn.error" is the name of a logger that says all sorts of things.
+_ERROR = re.compile(r"\b(?:\w*Error|\w*Exception|Cannot|(?<!uvicorn\.)error|failed|ERROR|CRITICAL)\b")
 _HIDDEN = "[hidden]"
 # Tokens by their looks: ours, Hugging Face's, OpenAI's, and whatever follows the word for one.
 _SECRETS = re.compile(
@@ -69,6 +70,14 @@ def last_words(tail: str) -> str:
     lines = [line for line in tail.splitlines() if line.strip()]
     named = [line for line in lines if _ERROR.search(line)][-1:]
     return "\n".join(dict.fromkeys([*named, *lines[-5:]]))
+
+
+def headline(error: str) -> str:
+    """What an error with a log says in short: how it ended, and the last line that names an error, else the last."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    rest = lines[1:]
+    named = [line for line in rest if _ERROR.search(line)] or rest
+    return " … ".join(dict.fromkeys([*lines[:1], *named[-1:]]))
 
 
 def _numbered(path: Path, number: int) -> Path:

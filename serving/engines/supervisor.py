@@ -21,7 +21,7 @@ from serving.engines.facts import kernel_oom_kills
 from serving.engines.failures import failure_of, failure_of_error
 from serving.engines.gpus import gpus_for
 from serving.engines.kinds import EngineKind
-from serving.engines.logs import last_words, log_shorten, log_tail
+from serving.engines.logs import headline, last_words, log_shorten, log_tail
 from serving.engines.names import digest_of
 from serving.engines.process import EngineProcess
 from serving.engines.records import Records
@@ -332,9 +332,7 @@ class Supervisor:
 
     def _fail(self, engine: Engine, failure: Failure, reason: str) -> None:
         self._close(engine, EngineState.FAILED, failure, reason)
-        lines = reason.splitlines()
-        why = " … ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
-        sentence = f"{_name(engine)} has failed on {self._node}. {failure.label}: {why}"
+        sentence = f"{_name(engine)} has failed on {self._node}. {failure.label}: {headline(reason)}"
         event_record(kind="engine.failed", sentence=sentence, engine=engine, is_problem=True)
 
     def _close(self, engine: Engine, state: EngineState, failure: str = "", reason: str = "") -> None:

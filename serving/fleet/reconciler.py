@@ -19,6 +19,7 @@ from polygraft.live import Change, announce, redis_client
 from serving.adapters.lifecycle import versions_release_unprobed
 from serving.capacity.need import Need
 from serving.capacity.plan import gib
+from serving.engines.logs import headline
 from serving.events import event_record
 from serving.fleet.autoscaling import replicas_decide, sleepers_announce
 from serving.fleet.machines import machines
@@ -138,11 +139,11 @@ def _agree(deployment: Deployment, seen: _Seen, need: Need | None) -> None:
 def _say_why_not(deployment: Deployment, restart: Restart) -> None:
     if not restart.is_given_up or restart.last is None:
         return
-    lines = restart.last.error.splitlines() or [restart.last.get_failure_display()]
+    why = headline(restart.last.error) or restart.last.get_failure_display()
     event_record(
         kind="deployment.given_up",
         sentence=f"{deployment} is not started any more: its engines failed {restart.failures} times within "
-        f"10 minutes. The last words: {lines[-1]}",
+        f"10 minutes. {why}",
         deployment=deployment,
         is_problem=True,
     )

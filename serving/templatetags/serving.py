@@ -10,6 +10,9 @@ from polygraft.conf import config
 from polygraft.snippets import PLACEHOLDER_KEY, Snippet, snippets
 from serving.capacity.plan import gib as in_gib
 from serving.console.callables import CallableModel, callables_of, example_of
+from serving.console.kind_names import KIND_NAMES
+from serving.engines.kinds import EngineKind
+from serving.engines.logs import headline as in_short
 from tenants.models import Department
 
 register = template.Library()
@@ -46,6 +49,12 @@ def price(amount: Decimal) -> str:
 
 
 @register.filter
+def money(amount: Decimal) -> str:
+    """What something cost, for people: cents, and more digits where it is less than one."""
+    return f"{amount:,.2f}" if amount >= Decimal("0.01") or not amount else f"{amount:.6f}".rstrip("0")
+
+
+@register.filter
 def rollout_words(weights: dict[int, int]) -> str:
     """What a bare name means, for people: "version 3", or "90 % version 3, 10 % version 4"."""
     if len(weights) == 1:
@@ -71,6 +80,18 @@ def milliseconds(time: float | None) -> str:
     if time is None:
         return "–"
     return f"{time:.0f} ms" if time < 1000 else f"{time / 1000:.1f} s"
+
+
+@register.filter
+def kind_name(kind: str) -> str:
+    """A kind of engine as people call it."""
+    return KIND_NAMES[EngineKind(kind)]
+
+
+@register.filter
+def headline(error: str) -> str:
+    """What an engine's error says in short."""
+    return in_short(error)
 
 
 @register.filter

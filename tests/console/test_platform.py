@@ -158,7 +158,7 @@ def test_usage_is_summed_by_day_and_model(cast: Cast, sign_in) -> None:
     record(cast, hours_ago=0, model="smollm2")
     record(cast, hours_ago=24 * 20)
     page = sign_in("vera").get("/departments/support/usage/")
-    assert [(row["model"], row["requests"], row["failed"]) for row in page.context["page"]] == [
+    assert [(row["asked"], row["requests"], row["failed"]) for row in page.context["page"]] == [
         ("support-bot:1", 4, 1),
         ("smollm2", 1, 0),
     ]

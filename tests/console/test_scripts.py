@@ -61,6 +61,15 @@ def test_the_two_files_are_sent_and_the_rest_is_left_out() -> None:
     assert result["name"] == "my-bot"
 
 
+def test_the_card_and_the_signatures_beside_them_are_sent_too() -> None:
+    beside = {"README.md": "# Bot", "SHA256SUMS": "ab", "SHA256SUMS.minisig": "sig"}
+    folder = {f"bot/{name}": text for name, text in {**CONFIG, **WEIGHTS, **beside}.items()}
+    result = examine({**folder, "bot/checkpoint-9/README.md": "# Nine", "bot/README.txt": "x"})
+    assert result["problem"] == ""
+    assert result["sent"] == list(folder)
+    assert result["left"] == ["bot/checkpoint-9/README.md", "bot/README.txt"]
+
+
 def test_one_archive_is_sent_as_it_is() -> None:
     result = examine({"Support Bot.v2.tar.gz": "x"})
     assert result["sent"] == ["Support Bot.v2.tar.gz"]

@@ -6,7 +6,7 @@ import pytest
 from django.template import TemplateSyntaxError
 from django.utils import timezone
 
-from polygraft.templatetags.console import ago, compact, headline, icon
+from polygraft.templatetags.console import ago, compact, icon
 
 
 def test_an_icon_is_inlined_without_its_frame() -> None:
@@ -44,15 +44,3 @@ def test_no_moment_is_said_in_words_too() -> None:
 )
 def test_counts_are_short(number: int | None, words: str) -> None:
     assert compact(number) == words
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        ("\nIt ended.\nTraceback:\n  line\nImportError: x\n", "It ended. … ImportError: x"),
-        ("It ended.", "It ended."),
-        ("", ""),
-    ],
-)
-def test_an_error_is_said_by_its_first_and_last_line(error: str, words: str) -> None:
-    assert headline(error) == words

@@ -32,6 +32,7 @@ _STATES = {
     "queued": ("azure", True),
     "running": ("azure", True),
     "finished": ("green", False),
+    "done": ("green", False),
     "cancelled": ("secondary", False),
     "passed": ("green", False),
     "active": ("green", False),
@@ -154,13 +155,6 @@ def column(context: template.Context, label: str, key: str, classes: str = "") -
 def plain(value: object) -> str:
     """A JSON value for people: words as they are, the rest as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-@register.filter
-def headline(error: str) -> str:
-    """What an error with a log says in short: its first line and its last, which names the cause as a rule."""
-    lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
-    return " … ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
 
 
 @register.filter

@@ -4,10 +4,13 @@
 const CONFIG = "adapter_config.json";
 const WEIGHTS = "adapter_model.safetensors";
 const ARCHIVE = /\.(zip|tar|tar\.gz|tgz)$/i;
+// Read beside the two: the card says what it was trained on, signatures say by whom it was.
+const COMPANIONS = ["README.md", "SHA256SUMS", ...["SHA256SUMS", CONFIG, WEIGHTS].map((name) => `${name}.minisig`)];
 const PICKLE = /^adapter_model\.(bin|pt|pth|ckpt|pkl)$/i;
 
 const base = (path) => path.split("/").pop();
 const depth = (path) => path.split("/").length;
+const folder = (path) => path.slice(0, path.lastIndexOf("/") + 1);
 
 // Of a folder with checkpoints in it, the files nearest to its top are meant.
 function nearest(picked, name) {
@@ -22,6 +25,10 @@ export function choose(picked) {
   const config = nearest(picked, CONFIG);
   const weights = nearest(picked, WEIGHTS);
   const send = [config, weights].filter(Boolean);
+  if (config && weights) {
+    const folders = send.map((item) => folder(item.path));
+    send.push(...picked.filter((item) => COMPANIONS.includes(base(item.path)) && folders.includes(folder(item.path)) && item.file.size));
+  }
   const left = picked.filter((item) => !send.includes(item));
   return { send, left, problem: problemOf(picked, config, weights, archives), isArchive: false };
 }

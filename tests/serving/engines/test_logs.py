@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving.engines import logs as logs_module
-from serving.engines.logs import last_words, log_shorten, log_tail, redacted
+from serving.engines.logs import headline, last_words, log_shorten, log_tail, redacted
 
 
 def test_a_long_log_is_moved_aside_and_its_writer_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,3 +83,21 @@ def test_the_last_words_name_the_error_even_when_more_was_said_after_it() -> Non
     assert last_words(log).splitlines()[0] == "ValueError: too little memory"
     assert last_words(log).splitlines()[-1] == "shutting down 5"
     assert last_words("") == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("\nIt ended.\nTraceback:\n  line\nImportError: x\n", "It ended. … ImportError: x"),
+        (
+            "It ended.\nERROR Cannot start: no file\nShutting down\nBye",
+            "It ended. … ERROR Cannot start: no file",
+        ),
+        ("It ended.\nERROR Cannot start\nINFO uvicorn.error: Bye", "It ended. … ERROR Cannot start"),
+        ("It ended.\nShutting down\nBye", "It ended. … Bye"),
+        ("It ended.", "It ended."),
+        ("", ""),
+    ],
+)
+def test_an_error_is_said_in_short_by_how_it_ended_and_what_names_the_cause(error: str, words: str) -> None:
+    assert headline(error) == words
