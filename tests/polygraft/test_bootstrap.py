@@ -97,6 +97,10 @@ def test_a_compiler_by_another_name_is_a_compiler(path: Path, monkeypatch: pytes
     bootstrap.require_compiler()
 
 
+def test_what_tests_have_needs_nothing_more_to_run(checkout: Path, path: Path) -> None:
+    assert bootstrap.needed_extras(for_tests=False) <= bootstrap.needed_extras(for_tests=True)
+
+
 def test_redis_comes_from_a_package_only_where_there_is_none(
     checkout: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
