@@ -30,7 +30,8 @@ BATCH = {"x-polygraft-priority": "batch"}
 @pytest.fixture(autouse=True)
 def _gateways_that_starve_are_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dozens of clients and two gateways share this process, and the machine may have other work."""
-    monkeypatch.setattr(slots, "LIFE_SECONDS", 60)
+    for name in ("LIFE_SECONDS", "SILENCE_SECONDS"):
+        monkeypatch.setattr(slots, name, 60)
 
 
 @pytest.fixture
@@ -278,7 +279,8 @@ def test_a_request_keeps_its_slot_for_as_long_as_it_lasts(
     cast: Cast, engines: Engines, serve: Callable[..., Served], crowd: ThreadPoolExecutor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(slots, "LIFE_SECONDS", 4)
+    for name in ("LIFE_SECONDS", "SILENCE_SECONDS"):
+        monkeypatch.setattr(slots, name, 4)
     engine = engines.start(slots=1, held=True)
     here, there = serve(), serve()
     jobs = [crowd.submit(ask, here.client(cast.secret))]
@@ -293,8 +295,10 @@ def test_a_request_keeps_its_slot_for_as_long_as_it_lasts(
 
 
 def test_without_redis_the_slots_are_divided_and_turns_are_taken(
-    cast: Cast, engines: Engines, serve: Callable[..., Served], crowd: ThreadPoolExecutor
-) -> None:
+    cast: Cast, engines: Engines, serve: Callable[..., Served], crowd: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(slots, "LIFE_SECONDS", 2)
     engine = engines.start(slots=4, ttft=0.02)
     client = serve().client(cast.secret)
     assert ask(client) == 200
