@@ -204,6 +204,14 @@ def test_a_new_version_keeps_the_name_and_the_base_model(cast: Cast, sign_in) ->
     assert cast.adapter.versions.count() == 3
 
 
+@pytest.mark.parametrize("page", [UPLOAD, "/departments/support/adapters/import/"])
+def test_of_several_base_models_none_is_chosen_beforehand(page: str, cast: Cast, sign_in) -> None:
+    client = sign_in("dan")
+    assert "Choose…" not in client.get(page).content.decode()
+    BaseModel.objects.create(name="another", gguf_path="/x")
+    assert '<option value="">Choose…</option>' in client.get(page).content.decode().replace(" selected", "")
+
+
 def test_only_granted_base_models_are_offered(cast: Cast, sign_in) -> None:
     secret = BaseModel.objects.create(name="secret", gguf_path="/x", open_to_all=False)
     secret.departments.add(cast.legal)

@@ -167,6 +167,17 @@ def test_usage_is_summed_by_day_and_model(cast: Cast, sign_in) -> None:
     assert month.context["period"].requests == 6
 
 
+def test_what_asks_no_model_is_told_by_its_endpoint_and_costs_show_once_there_are_any(cast: Cast, sign_in) -> None:
+    record(cast, hours_ago=0)
+    record(cast, hours_ago=0, model="")
+    UsageRecord.objects.filter(model="").update(endpoint="/v1/feedback")
+    free = sign_in("vera").get("/departments/support/usage/").content.decode()
+    assert '<td class="mono">/v1/feedback</td>' in free
+    assert "Cost" not in free
+    UsageRecord.objects.exclude(model="").update(cost="0.000125")
+    assert "0.000125" in sign_in("vera").get("/departments/support/usage/").content.decode()
+
+
 def test_a_period_has_a_bar_for_each_step_and_counts_every_request_once(cast: Cast) -> None:
     for hours in (0, 0, 1, 5, 30):
         record(cast, hours_ago=hours)

@@ -150,5 +150,10 @@ def test_rest_and_console_show_two_versions_side_by_side(cast: Cast, versions: l
     assert client.get(f"{path}?first=3&second=9").status_code == 404
     assert client.get(f"{path}?first=3").status_code == 400
     client.force_login(cast.people["vera"])  # type: ignore[arg-type]  # a person
-    html = client.get("/departments/support/adapter/support-bot/differences/?first=3&second=4").content.decode()
-    assert html.count('class="table-warning"') == 3  # alpha, dropout, digest
+    page = "/departments/support/adapter/support-bot/differences/?first=3&second=4"
+    html = client.get(page).content.decode()
+    assert html.count('class="is-different"') == 3  # alpha, dropout, digest
+    short = client.get(f"{page}&show=differing").content.decode()
+    assert short.count('class="is-different"') == 3
+    assert '<th scope="row">Rank</th>' in html
+    assert '<th scope="row">Rank</th>' not in short
