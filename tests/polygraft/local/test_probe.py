@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,13 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
             self.end_headers()
             if self.path == ENGINES:
                 state = stub.engine_states.pop(0) if stub.engine_states else "ready"
-                answer = {"results": [{"state": state, "error": "No memory." if state == "failed" else ""}]}
+                age = timedelta(hours=1) if state == "ready before" else timedelta()
+                engine = {
+                    "state": state.split()[0] if state else "",
+                    "error": "No memory." if state == "failed" else "",
+                    "created_at": (datetime.now(UTC) - age).isoformat(),
+                }
+                answer = {"results": [engine]}
                 self.wfile.write(json.dumps(answer if state else {"results": []}).encode())
             else:
                 self.wfile.write(b"as it is")
@@ -79,9 +86,10 @@ def test_it_asks_again_until_the_answer_is_right(stub: Stub) -> None:
 
 
 def test_adapters_are_not_asked_before_an_engine_is_ready(stub: Stub) -> None:
-    stub.engine_states = ["", "starting", "failed", "ready"]
+    # First of all, the engine of the run before may still be taken for ready.
+    stub.engine_states = ["ready before", "", "starting", "failed", "ready"]
     assert probe.main(stub.url, seconds=60) == 0
-    assert [path for path, *_ in stub.requests] == ["/readyz"] + [ENGINES] * 4 + [COMPLETIONS] * 2
+    assert [path for path, *_ in stub.requests] == ["/readyz"] + [ENGINES] * 5 + [COMPLETIONS] * 2
 
 
 def test_when_time_is_over_it_says_what_stood_against_it(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
