@@ -65,7 +65,8 @@ class Scheduler:
     def submit(self, generations: list[Generation]) -> None:
         """Queues generations; QueueFull if too many wait already."""
         with self._queue_lock:
-            if self._queued >= self._max_queue:
+            # One request may be larger than the queue: it is taken when nobody waits.
+            if self._queued and self._queued + len(generations) > self._max_queue:
                 raise QueueFull("Too many requests are waiting; try again shortly.")
             self._queued += len(generations)
         for generation in generations:

@@ -42,9 +42,10 @@ async def test_greedy_output_of_an_adapter_is_the_high_level_classes(
     model = Llama(str(demo_model_path()), lora_path=str(lora_files[name]), **settings)
     assert len(model.tokenize(start.encode())) > 64
     for prompt in (f"{start}and then", f"{start}and so on"):
-        expected = model.create_completion(prompt, temperature=0, max_tokens=12, repeat_penalty=1.0)
+        # Not further: of red's next tokens two are as likely but for 0.07, which rounding decides on some processors.
+        expected = model.create_completion(prompt, temperature=0, max_tokens=6, repeat_penalty=1.0)
 
-        assert await complete(name, prompt, 12) == expected["choices"][0]["text"]
+        assert await complete(name, prompt, 6) == expected["choices"][0]["text"]
     model.close()
 
 

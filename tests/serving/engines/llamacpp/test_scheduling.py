@@ -1,10 +1,14 @@
 """Requests share steps, wait their turn in a bounded queue, and free their place when their client leaves."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
+
+from serving.engines.llamacpp.errors import QueueFull
 
 LONG = {"model": "base", "prompt": "Once upon a time", "max_tokens": 480, "ignore_eos": True, "temperature": 0}
 
@@ -67,3 +71,22 @@ async def test_a_full_queue_is_503_at_once(small_host_url: str) -> None:
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["error"]["code"] == "queue_full"
         assert [(await one).status_code for one in held] == [200, 200]
+
+
+def test_many_sequences_of_one_request_do_not_go_beyond_the_queue(make_engine: Callable[..., Any]) -> None:
+    engine = make_engine("--max-queue", "4")
+
+    def several(count: int) -> list[Any]:
+        return [engine.generation(engine.base, [1, 2, 3], 1) for _ in range(count)]
+
+    for waiting, refused, more in ((6, 1, 0), (3, 2, 1)):
+        go_on = threading.Event()
+        engine.scheduler.defer(go_on.wait)
+        try:
+            outputs = engine.submit(*several(waiting))
+            with pytest.raises(QueueFull):
+                engine.submit(*several(refused))
+            outputs += engine.submit(*several(more)) if more else []
+        finally:
+            go_on.set()
+        assert all(output.text is not None for output in outputs)
