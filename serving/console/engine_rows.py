@@ -8,7 +8,7 @@ import redis
 
 from polygraft.live import redis_client
 from serving.fleet.registry import EngineEntry, living_engines, living_nodes
-from serving.gateway.peers import avoided_engines
+from serving.gateway.turns.peers import avoided_engines
 from serving.models import Engine, EngineState
 
 

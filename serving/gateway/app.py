@@ -13,14 +13,14 @@ import structlog
 
 from polygraft.asgi_types import Receive, Scope, Send
 from serving.gateway import auth, document, feedback
-from serving.gateway.asgi_line import AsgiLine
 from serving.gateway.body import parse_wish
 from serving.gateway.call import Call, ClientLeft
+from serving.gateway.callers.asgi_line import AsgiLine
+from serving.gateway.callers.departure import Departure, Departures
+from serving.gateway.callers.line import Line
 from serving.gateway.conversation import conversation_key
-from serving.gateway.departure import Departure, Departures
 from serving.gateway.errors import GatewayError, InternalError, InvalidValue, MethodNotAllowed, UnknownEndpoint
 from serving.gateway.estimate import WITHOUT_COMPLETION
-from serving.gateway.line import Line
 from serving.gateway.parts import Parts
 from serving.gateway.reply import send_error, send_json
 from serving.gateway.translate.messages_models import anthropic_model, anthropic_models

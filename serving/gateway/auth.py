@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from polygraft.conf import config
 from serving.gateway.cache import ALONE_SECONDS, Cache
+from serving.gateway.callers.line import Line
 from serving.gateway.database import in_database
 from serving.gateway.errors import AddressNotAllowed, InvalidKey, ScopeMissing
-from serving.gateway.line import Line
 from tenants.grants import TICKET_PREFIX, Grant, grant_resolve
 from tenants.key_format import is_well_formed
 from tenants.keys import Scope

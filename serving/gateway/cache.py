@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from serving.gateway.errors import DatabaseAway
-from serving.gateway.metrics import STALE_ANSWERS
+from serving.gateway.observing.metrics import STALE_ANSWERS
 
 K = TypeVar("K")
 V = TypeVar("V")

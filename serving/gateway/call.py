@@ -5,17 +5,17 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from serving.gateway.trace import Trace, read_trace
+from serving.gateway.observing.trace import Trace, read_trace
 
 if TYPE_CHECKING:
     from serving.fleet.registry import EngineEntry
     from serving.gateway.auth import Grant
+    from serving.gateway.callers.line import Line
     from serving.gateway.catalogue import Target
-    from serving.gateway.journal import Entry
     from serving.gateway.limits import Reservation
-    from serving.gateway.line import Line
-    from serving.gateway.queue import Turn
+    from serving.gateway.metering.journal import Entry
     from serving.gateway.streams import Stream
+    from serving.gateway.turns.queue import Turn
 
 _ANTHROPIC = "/v1/messages"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")

@@ -14,10 +14,12 @@ from serving.fleet.registry import EngineEntry
 from serving.fleet.wake import wake
 from serving.gateway.auth import engine_cache_salt
 from serving.gateway.body import Wish
-from serving.gateway.breaker import Breakers
 from serving.gateway.call import Call, ClientLeft
 from serving.gateway.catalogue import Target
-from serving.gateway.connection import BrokenOff, Silent, Stalled
+from serving.gateway.engines.breaker import Breakers
+from serving.gateway.engines.connection import BrokenOff, Silent, Stalled
+from serving.gateway.engines.fleet import USUAL_TOKENS, Fleet
+from serving.gateway.engines.pool import Pool, Unreachable, request_bytes
 from serving.gateway.errors import (
     EndpointNotServed,
     EngineFailed,
@@ -30,11 +32,9 @@ from serving.gateway.errors import (
 )
 from serving.gateway.estimate import estimate_prompt
 from serving.gateway.fairness import Fairness
-from serving.gateway.fleet import USUAL_TOKENS, Fleet
-from serving.gateway.metrics import WAITS, count_retry
+from serving.gateway.observing.metrics import WAITS, count_retry
 from serving.gateway.relay import FAILED, pass_on, read_all
 from serving.gateway.route import engine_to_load, engine_to_share, engines_for, why_not_at_home
-from serving.gateway.upstream import Pool, Unreachable, request_bytes
 from serving.gateway.ways import way_to
 
 log = structlog.get_logger(__name__)

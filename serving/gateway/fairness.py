@@ -8,12 +8,12 @@ import redis.asyncio
 from serving.fleet.registry import EngineEntry
 from serving.gateway.body import Wish
 from serving.gateway.call import Call
+from serving.gateway.engines.fleet import Fleet
 from serving.gateway.errors import EngineOverloaded, QueueFull
 from serving.gateway.estimate import estimate_prompt
-from serving.gateway.fleet import Fleet
-from serving.gateway.metrics import QUEUE_SECONDS
-from serving.gateway.queue import BATCH_RANK, Turn
-from serving.gateway.slots import RENEW_SECONDS, Exchange, Pool
+from serving.gateway.observing.metrics import QUEUE_SECONDS
+from serving.gateway.turns.queue import BATCH_RANK, Turn
+from serving.gateway.turns.slots import RENEW_SECONDS, Exchange, Pool
 from serving.gateway.ways import way_to
 
 # An engine spends about twice as long on a token that it generates as on one that it reads.

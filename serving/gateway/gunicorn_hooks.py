@@ -12,8 +12,8 @@ from gunicorn.workers import gasgi
 from prometheus_client.multiprocess import mark_process_dead
 
 from polygraft.patience import PatientProtocol
-from serving.gateway.door import Door, suits
-from serving.gateway.idle import Connections
+from serving.gateway.callers.door import Door, suits
+from serving.gateway.callers.idle import Connections
 
 # Until a worker notices that it should end, until its listeners are closed, and until usage records are safe.
 _SETTLING_SECONDS = 3

@@ -6,16 +6,16 @@ from decimal import Decimal
 
 from serving.accounting.counters import MICROS, PERIODS, counter_key
 from serving.accounting.prices import Prices, cost_of
-from serving.gateway import limit_words
 from serving.gateway.auth import Grant
 from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
 from serving.gateway.errors import RateLimited
 from serving.gateway.estimate import estimate_prompt
-from serving.gateway.lease import Counter, Lease, Unit
-from serving.gateway.leases import Leases
-from serving.gateway.metrics import count_limit_refusal
+from serving.gateway.limiting import limit_words
+from serving.gateway.limiting.lease import Counter, Lease, Unit
+from serving.gateway.limiting.leases import Leases
+from serving.gateway.observing.metrics import count_limit_refusal
 
 _UNITS = {
     "requests_per_minute": Unit.REQUESTS,

@@ -16,10 +16,10 @@ from itertools import islice
 import structlog
 from redis.exceptions import RedisError
 
-from serving.gateway.journal import Entry, Journal
-from serving.gateway.metrics import USAGE_RECOVERED, USAGE_SPOOLED, USAGE_UNCONFIRMED, USAGE_WAITING
-from serving.gateway.spool import Spool
-from serving.gateway.usage_stream import BATCH, UsageStream
+from serving.gateway.metering.journal import Entry, Journal
+from serving.gateway.metering.spool import Spool
+from serving.gateway.metering.usage_stream import BATCH, UsageStream
+from serving.gateway.observing.metrics import USAGE_RECOVERED, USAGE_SPOOLED, USAGE_UNCONFIRMED, USAGE_WAITING
 
 log = structlog.get_logger(__name__)
 

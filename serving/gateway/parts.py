@@ -10,24 +10,24 @@ from redis.backoff import NoBackoff
 
 from polygraft.conf import config
 from polygraft.live import Change, async_redis_client
-from serving.gateway.access_log import AccessLog
-from serving.gateway.accounts import Accounts
 from serving.gateway.auth import Authentication
-from serving.gateway.breaker import Breakers, generates
 from serving.gateway.catalogue import Catalogue
 from serving.gateway.dispatch import Dispatch
+from serving.gateway.engines.breaker import Breakers, generates
+from serving.gateway.engines.fleet import Fleet
+from serving.gateway.engines.pool import Pool
 from serving.gateway.fairness import Fairness
 from serving.gateway.feedback import FeedbackDesk
-from serving.gateway.fleet import Fleet
-from serving.gateway.journal import Journal
-from serving.gateway.leases import Leases
+from serving.gateway.limiting.leases import Leases
 from serving.gateway.limits import Limiter
 from serving.gateway.meter import Meter
+from serving.gateway.metering.accounts import Accounts
+from serving.gateway.metering.journal import Journal
+from serving.gateway.metering.spool import Spool
+from serving.gateway.metering.usage_stream import UsageStream
+from serving.gateway.observing.access_log import AccessLog
+from serving.gateway.observing.tracing import Tracing
 from serving.gateway.policy import Policy
-from serving.gateway.spool import Spool
-from serving.gateway.tracing import Tracing
-from serving.gateway.upstream import Pool
-from serving.gateway.usage_stream import UsageStream
 from serving.gateway.watch import Listener, watch
 
 log = structlog.get_logger(__name__)

@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from serving.gateway.errors import InvalidValue
-from serving.gateway.media import CONTENT_FIELDS, Media
-from serving.gateway.messages_policy import apply_messages_policy
-from serving.gateway.responses_policy import apply_responses_policy
+from serving.gateway.policies.media import CONTENT_FIELDS, Media
+from serving.gateway.policies.messages import apply_messages_policy
+from serving.gateway.policies.responses import apply_responses_policy
 
 DROPPED = frozenset(
     {

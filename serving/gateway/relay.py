@@ -10,7 +10,7 @@ import structlog
 from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
-from serving.gateway.connection import BrokenOff, Connection
+from serving.gateway.engines.connection import BrokenOff, Connection
 from serving.gateway.errors import EngineFailed, EngineRefused
 from serving.gateway.events import EventTooLong
 from serving.gateway.reply import begin_stream, send_json

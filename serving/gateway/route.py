@@ -11,8 +11,8 @@ from hashlib import blake2b
 from serving.fleet.registry import EngineEntry
 from serving.gateway.body import Wish
 from serving.gateway.catalogue import Target
+from serving.gateway.engines.fleet import Fleet
 from serving.gateway.errors import ModelNotReady, NoEngine
-from serving.gateway.fleet import Fleet
 
 # A conversation keeps to its engine, whose cache knows it, until that has so many more tokens to do than the idlest.
 _PATIENCE_TOKENS = 4096

@@ -10,7 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from polygraft.live import CHANNEL, Change
-from serving.gateway.metrics import REDIS_CONNECTED
+from serving.gateway.observing.metrics import REDIS_CONNECTED
 
 log = structlog.get_logger(__name__)
 

@@ -28,7 +28,7 @@ def _empty_redis() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _redis_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine, half a second may be over before the tests' Redis has had a turn; that is not its absence."""
-    for module in ("leases", "slots"):
+    for module in ("limiting.leases", "turns.slots"):
         monkeypatch.setattr(f"serving.gateway.{module}._ANSWER_SECONDS", 60)
 
 

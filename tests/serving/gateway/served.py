@@ -17,7 +17,7 @@ from published_engine import publish_for_good
 from serving.engines.names import engine_adapter_name
 from serving.fleet.registry import EngineEntry, engine_withdraw
 from serving.gateway.app import Gateway
-from serving.gateway.usage_stream import STREAM
+from serving.gateway.metering.usage_stream import STREAM
 
 CHAT = "/v1/chat/completions"
 ADAPTER_NAMES = [engine_adapter_name(DIGEST), engine_adapter_name(DIGEST[::-1])]

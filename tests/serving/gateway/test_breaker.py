@@ -9,9 +9,9 @@ from cast import Cast
 from deadline import wait_until
 from fake_engine import Fault
 from serving.fleet.registry import EngineEntry
-from serving.gateway import breaker as breaker_module
-from serving.gateway.breaker import Breakers, generates
-from serving.gateway.upstream import Pool
+from serving.gateway.engines import breaker as breaker_module
+from serving.gateway.engines.breaker import Breakers, generates
+from serving.gateway.engines.pool import Pool
 
 from .served import CHAT, Engines, Served, question
 from .test_fleet import entry

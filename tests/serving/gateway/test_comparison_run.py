@@ -16,7 +16,7 @@ from serving.comparisons import run
 from serving.comparisons.lifecycle import comparison_cancel, comparison_create
 from serving.comparisons.prompts import prompts_from_list
 from serving.comparisons.run import comparison_run
-from serving.gateway.queue import BATCH_RANK
+from serving.gateway.turns.queue import BATCH_RANK
 from serving.models import Comparison, ComparisonAnswer, VersionState
 from tenants.departments import department_limit, membership_remove
 

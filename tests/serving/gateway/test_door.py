@@ -10,13 +10,13 @@ import pytest
 from gunicorn.config import Config
 
 from polygraft.asgi_types import Receive, Scope, Send
-from serving.gateway import door as door_module
-from serving.gateway import idle as idle_module
-from serving.gateway.asgi_line import AsgiLine
-from serving.gateway.departure import Departure, Departures
-from serving.gateway.door import Door, suits
-from serving.gateway.idle import Connections
-from serving.gateway.line import Line
+from serving.gateway.callers import door as door_module
+from serving.gateway.callers import idle as idle_module
+from serving.gateway.callers.asgi_line import AsgiLine
+from serving.gateway.callers.departure import Departure, Departures
+from serving.gateway.callers.door import Door, suits
+from serving.gateway.callers.idle import Connections
+from serving.gateway.callers.line import Line
 
 from .living import nothing_left
 

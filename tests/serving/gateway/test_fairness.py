@@ -18,7 +18,7 @@ from fake_engine import FakeEngine
 from polygraft.conf import config
 from polygraft.live import redis_client
 from serving.fleet.registry import ENGINES_KEY
-from serving.gateway import slots
+from serving.gateway.turns import slots
 from tenants.departments import department_limit
 
 from .served import CHAT, Engines, Served, question, send_raw, usage_records

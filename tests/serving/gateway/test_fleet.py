@@ -9,8 +9,8 @@ import pytest
 from polygraft.live import async_redis_client, redis_client
 from serving.fleet.registry import ENGINES_KEY, EngineEntry, engine_publish, engine_withdraw
 from serving.fleet.residency import asked_take
-from serving.gateway.breaker import Breakers
-from serving.gateway.fleet import Fleet
+from serving.gateway.engines.breaker import Breakers
+from serving.gateway.engines.fleet import Fleet
 
 
 def entry(name: str) -> EngineEntry:
@@ -63,7 +63,7 @@ async def test_an_engine_that_is_missing_after_redis_was_away_is_believed_to_liv
 
 
 async def test_what_is_missing_is_not_believed_for_ever(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.gateway.fleet.STALE_SECONDS", 0)
+    monkeypatch.setattr("serving.gateway.engines.fleet.STALE_SECONDS", 0)
     fleet.connected(False)
     fleet.connected(True)
     redis_client().flushall()
@@ -78,7 +78,7 @@ async def test_a_registry_that_cannot_be_understood_changes_nothing(fleet: Fleet
 
 
 async def test_a_change_is_read_at_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.gateway.fleet.POLL_SECONDS", 600)
+    monkeypatch.setattr("serving.gateway.engines.fleet.POLL_SECONDS", 600)
     task = asyncio.create_task(fleet.run())
     engine_publish(redis_client(), entry("two"))
     fleet.drop()

@@ -15,9 +15,9 @@ import pytest
 from cast import Cast
 from deadline import wait_until
 from polygraft.conf import ROOT, config
-from serving.gateway import journal
 from serving.gateway.call import Call
-from serving.gateway.journal import Journal
+from serving.gateway.metering import journal
+from serving.gateway.metering.journal import Journal
 
 from .served import CHAT, Engines, Served, question, usage_records
 
@@ -29,7 +29,7 @@ import django
 django.setup()
 from types import SimpleNamespace as Thing
 from serving.gateway.call import Call
-from serving.gateway.journal import Journal
+from serving.gateway.metering.journal import Journal
 from serving.accounting.prices import FREE
 
 journal = Journal(pathlib.Path(sys.argv[1]))

@@ -14,7 +14,7 @@ from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
 from serving.gateway.errors import RateLimited
-from serving.gateway.leases import LIFE_SECONDS, Leases
+from serving.gateway.limiting.leases import LIFE_SECONDS, Leases
 from serving.gateway.limits import Limiter
 from tenants.limits import Level, Limits
 

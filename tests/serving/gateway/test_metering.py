@@ -21,9 +21,9 @@ from polygraft.conf import config
 from serving.accounting import usage
 from serving.accounting.usage import usage_store
 from serving.gateway.app import Gateway
-from serving.gateway.journal import Journal
-from serving.gateway.spool import Spool
-from serving.gateway.usage_stream import STREAM
+from serving.gateway.metering.journal import Journal
+from serving.gateway.metering.spool import Spool
+from serving.gateway.metering.usage_stream import STREAM
 from serving.models import BaseModel, UsageRecord
 
 from .other_redis import OtherRedis

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.gateway.queue import Queue, Turn
+from serving.gateway.turns.queue import Queue, Turn
 
 ENGINE = "engine-1"
 

@@ -10,10 +10,10 @@ from deadline import quickest
 from serving.engines.kinds import EngineKind
 from serving.fleet.registry import EngineEntry
 from serving.gateway.body import Wish
-from serving.gateway.breaker import Breakers
 from serving.gateway.catalogue import Target
+from serving.gateway.engines.breaker import Breakers
+from serving.gateway.engines.fleet import Fleet
 from serving.gateway.errors import ModelNotReady, NoEngine
-from serving.gateway.fleet import Fleet
 from serving.gateway.route import engine_to_load, engine_to_share, engines_for, why_not_at_home
 
 VLLM_FIRST = (EngineKind.VLLM, EngineKind.LLAMACPP)

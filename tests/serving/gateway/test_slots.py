@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polygraft.live import redis_client
-from serving.gateway import slots
-from serving.gateway.queue import Turn
-from serving.gateway.slots import LIFE_SECONDS, SILENCE_SECONDS, Exchange, Pool
+from serving.gateway.turns import slots
+from serving.gateway.turns.queue import Turn
+from serving.gateway.turns.slots import LIFE_SECONDS, SILENCE_SECONDS, Exchange, Pool
 
 from .simulated_redis import Clock, SimulatedRedis
 

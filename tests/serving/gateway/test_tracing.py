@@ -12,7 +12,7 @@ from cast import Cast
 from deadline import wait_until
 from fake_engine import FakeEngine, Fault
 from polygraft.conf import config
-from serving.gateway.trace import read_trace
+from serving.gateway.observing.trace import read_trace
 
 from .served import CHAT, Engines, Served, question
 

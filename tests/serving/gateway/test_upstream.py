@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from serving.gateway.connection import HIGH_WATER, BrokenOff, Connection, Silent, Stalled
-from serving.gateway.upstream import Pool, Unreachable, request_bytes
+from serving.gateway.engines.connection import HIGH_WATER, BrokenOff, Connection, Silent, Stalled
+from serving.gateway.engines.pool import Pool, Unreachable, request_bytes
 
 from .living import nothing_left
 

@@ -77,7 +77,7 @@ def test_an_adapter_that_has_just_been_displaced_is_had_back(
     soon: Callable[[Callable[[], object]], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serving.gateway.fleet.POLL_SECONDS", 60)
+    monkeypatch.setattr("serving.gateway.engines.fleet.POLL_SECONDS", 60)
     full = engines.start(Fault.NOT_FOUND, residency="on_demand")
     entry = living_engines(redis_client())[0]
     sound = engines.start(state="starting")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from serving.gateway.call import Call
-from serving.gateway.trace import new_trace
+from serving.gateway.observing.trace import new_trace
 
 if TYPE_CHECKING:
-    from serving.gateway.spans import Spans
+    from serving.gateway.observing.spans import Spans
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Tracing:
 
 def _spans(endpoint: str) -> "Spans | None":
     try:
-        from serving.gateway.spans import Spans
+        from serving.gateway.observing.spans import Spans
     except ImportError as error:
         # The address is often set for a whole cluster; that is no reason not to serve.
         log.error("tracing.unavailable", reason=str(error), remedy="pip install 'polygraft[otel]'")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from serving.gateway.slots import Pool
+    from serving.gateway.turns.slots import Pool
 
 USUAL_WEIGHT = 100
 # The rank of a batch request is beyond that of every interactive one.

@@ -3,8 +3,8 @@
 import asyncio
 from functools import lru_cache
 
-from serving.gateway.connection import BrokenOff, Connection
-from serving.gateway.silence import Silence
+from serving.gateway.engines.connection import BrokenOff, Connection
+from serving.gateway.engines.silence import Silence
 
 _MAX_IDLE = 512
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from polygraft.conf import config
 from serving.accounting.counters import WORDS
 from serving.gateway.errors import QuotaExhausted, RateLimited
-from serving.gateway.lease import Lease, Unit
+from serving.gateway.limiting.lease import Lease, Unit
 
 PLATFORM = "platform"
 

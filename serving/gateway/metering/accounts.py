@@ -6,12 +6,12 @@ times as long.
 
 import asyncio
 
-from serving.gateway import metrics
-from serving.gateway.access_log import AccessLog
 from serving.gateway.call import Call
-from serving.gateway.journal import Journal
 from serving.gateway.meter import Meter
-from serving.gateway.tracing import Tracing
+from serving.gateway.metering.journal import Journal
+from serving.gateway.observing import metrics
+from serving.gateway.observing.access_log import AccessLog
+from serving.gateway.observing.tracing import Tracing
 
 _GATHER_SECONDS = 0.02
 

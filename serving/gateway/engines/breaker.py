@@ -15,9 +15,9 @@ import orjson
 import structlog
 
 from serving.fleet.registry import EngineEntry
-from serving.gateway.connection import BrokenOff, Silent, Stalled
-from serving.gateway.metrics import BREAKERS_OPEN, BREAKERS_OPENED
-from serving.gateway.upstream import Pool, Unreachable, request_bytes
+from serving.gateway.engines.connection import BrokenOff, Silent, Stalled
+from serving.gateway.engines.pool import Pool, Unreachable, request_bytes
+from serving.gateway.observing.metrics import BREAKERS_OPEN, BREAKERS_OPENED
 
 log = structlog.get_logger(__name__)
 

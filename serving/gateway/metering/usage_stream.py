@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import redis.asyncio
 import structlog
 
-from serving.gateway.journal import Entry
+from serving.gateway.metering.journal import Entry
 
 log = structlog.get_logger(__name__)
 

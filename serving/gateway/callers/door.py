@@ -18,9 +18,9 @@ import httptools
 import structlog
 
 from polygraft.patience import PatientProtocol
+from serving.gateway.callers.idle import Connections
+from serving.gateway.callers.line import Line
 from serving.gateway.errors import BodyTooLarge
-from serving.gateway.idle import Connections
-from serving.gateway.line import Line
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 
 from polygraft.live import CHANNEL, Change
 from serving.fleet.registry import ENGINES_KEY, STALE_SECONDS, EngineEntry, asked_key, parse_engines
-from serving.gateway.breaker import Breakers
-from serving.gateway.peers import KEY as PEERS_KEY
-from serving.gateway.peers import Peers, gone
+from serving.gateway.engines.breaker import Breakers
+from serving.gateway.turns.peers import KEY as PEERS_KEY
+from serving.gateway.turns.peers import Peers, gone
 
 log = structlog.get_logger(__name__)
 

@@ -4,14 +4,14 @@ import asyncio
 
 from polygraft.asgi_types import Receive, Scope, Send
 from serving.gateway.call import ClientLeft
-from serving.gateway.departure import Departure
+from serving.gateway.callers.departure import Departure
 from serving.gateway.errors import BodyTooLarge
 
 _HIGH_WATER = 64 * 1024
 
 
 class AsgiLine:
-    """See `serving.gateway.line.Line`."""
+    """See `serving.gateway.callers.line.Line`."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, departure: Departure) -> None:
         self.method: str = scope["method"]

@@ -6,7 +6,7 @@ from typing import cast
 
 import httptools
 
-from serving.gateway.silence import Silence
+from serving.gateway.engines.silence import Silence
 
 # Takes a piece of a body; what it returns, if anything, ends when it can take more.
 Sink = Callable[[bytes], asyncio.Future[None] | None]

@@ -20,8 +20,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from serving.accounting.counters import PERIOD_KEPT_MS, period_bounds
-from serving.gateway.lease import Counter, Lease, LocalShare
-from serving.gateway.metrics import LIMITS_ALONE
+from serving.gateway.limiting.lease import Counter, Lease, LocalShare
+from serving.gateway.observing.metrics import LIMITS_ALONE
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,8 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from serving.gateway.metrics import QUEUED
-from serving.gateway.queue import Queue, Turn
+from serving.gateway.observing.metrics import QUEUED
+from serving.gateway.turns.queue import Queue, Turn
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""The engines' side: connections to them, what is known of them, and who is left out because it fails."""

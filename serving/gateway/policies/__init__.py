@@ -1,0 +1,1 @@
+"""What `policy` asks of single endpoints and of media."""
