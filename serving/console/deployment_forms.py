@@ -8,8 +8,7 @@ from typing import Any
 from django import forms
 from django.db.models import Q
 
-from serving.console.kind_names import KIND_NAMES
-from serving.engines.kinds import EngineKind
+from serving.engines.kinds import KIND_NAMES, EngineKind
 from serving.engines.options import OPTIONS, Choice, Flags, Number, Option, Share, Switch, Text
 from serving.fleet.deployments import WISHES
 from serving.models import Adapter, BaseModel, Deployment, Residency

@@ -12,8 +12,7 @@ from serving.capacity.need import Need
 from serving.console.deployment_forms import DeploymentForm, ReplicasForm, WishesForm, filled_in
 from serving.console.engine_rows import engine_rows, registry
 from serving.console.events import newest_events
-from serving.console.kind_names import KIND_NAMES
-from serving.engines.kinds import EngineKind
+from serving.engines.kinds import KIND_NAMES, EngineKind
 from serving.fleet.deployments import deployment_change, deployment_create, deployment_delete, deployment_scale
 from serving.fleet.needs import deployment_need
 from serving.fleet.restarts import deployment_start_again, restart_of

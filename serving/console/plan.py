@@ -7,8 +7,8 @@ from django.views.decorators.http import require_http_methods
 
 from polygraft.answers import add_problems, person
 from serving.capacity.plan import Plan
-from serving.console.kind_names import KIND_NAMES
 from serving.console.plan_form import PlanForm
+from serving.engines.kinds import KIND_NAMES
 from serving.fleet.planning import plan_base_model, plan_config
 from tenants.access import Right, require
 

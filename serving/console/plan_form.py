@@ -8,8 +8,7 @@ from django import forms
 from serving.capacity.estimate import Wish
 from serving.capacity.gpus import GPUS, NO_GPU
 from serving.capacity.quantisation import QUANTISATIONS
-from serving.console.kind_names import KIND_NAMES
-from serving.engines.kinds import EngineKind
+from serving.engines.kinds import KIND_NAMES, EngineKind
 from serving.models import BaseModel
 
 _LONGEST_CONFIG = 100_000

@@ -10,6 +10,9 @@ class EngineKind(StrEnum):
     VLLM = "vllm"
 
 
+# As people call them.
+KIND_NAMES = {EngineKind.LLAMACPP: "llama.cpp", EngineKind.VLLM: "vLLM"}
+
 # The paths of inference that each kind answers by itself, if its model is made for that.
 NATIVE_PATHS: dict[EngineKind, frozenset[str]] = {
     EngineKind.LLAMACPP: frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize"}),

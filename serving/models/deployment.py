@@ -3,7 +3,7 @@
 from django.core.validators import MinValueValidator
 from django.db import models
 
-from serving.engines.kinds import EngineKind
+from serving.engines.kinds import KIND_NAMES, EngineKind
 from serving.models.base_model import BaseModel
 
 
@@ -60,4 +60,4 @@ class Deployment(models.Model):
         ordering = ["base_model__name", "engine_kind", "id"]
 
     def __str__(self) -> str:
-        return f"{self.base_model} on {self.engine_kind}"
+        return f"{self.base_model} on {KIND_NAMES[EngineKind(self.engine_kind)]}"

@@ -10,8 +10,7 @@ from polygraft.conf import config
 from polygraft.snippets import PLACEHOLDER_KEY, Snippet, snippets
 from serving.capacity.plan import gib as in_gib
 from serving.console.callables import CallableModel, callables_of, example_of
-from serving.console.kind_names import KIND_NAMES
-from serving.engines.kinds import EngineKind
+from serving.engines.kinds import KIND_NAMES, EngineKind
 from serving.engines.logs import headline as in_short
 from tenants.models import Department
 

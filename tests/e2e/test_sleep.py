@@ -45,5 +45,5 @@ def test_a_request_wakes_what_sleeps_and_is_answered(platform: Platform) -> None
     assert answer.choices[0].message.content
     events = platform.api("GET", "events").json()["results"]
     sentences = [event["sentence"] for event in events]
-    assert f"{BASE} on llamacpp wakes: somebody asks for its base model." in sentences
+    assert f"{BASE} on llama.cpp wakes: somebody asks for its base model." in sentences
     assert platform.api("PATCH", f"deployments/{deployment}", json={"replicas": 0}).status_code == 200

@@ -85,7 +85,7 @@ def test_a_queue_brings_another_engine_and_an_event_says_why(cast: Cast, clock: 
     assert look(cast, clock) == 1
     assert look(cast, clock, seconds=20) == 2
     assert last_event() == (
-        "smollm2 on llamacpp goes from 1 to 2 replicas: 5 requests wait and 90% of the KV cache is in use."
+        "smollm2 on llama.cpp goes from 1 to 2 replicas: 5 requests wait and 90% of the KV cache is in use."
     )
     # The second engine is not there yet.
     assert look(cast, clock, seconds=60) == 2
@@ -109,7 +109,7 @@ def test_an_idle_deployment_sleeps_and_requests_keep_it_awake(cast: Cast, clock:
     assert look(cast, clock, seconds=580) == 1
     assert look(cast, clock, seconds=20) == 0
     assert cast.deployment.asleep_since is not None
-    assert last_event() == "smollm2 on llamacpp goes to sleep: no request came for 10 minutes."
+    assert last_event() == "smollm2 on llama.cpp goes to sleep: no request came for 10 minutes."
 
 
 async def _ask(base_model_id: int) -> int | None:
@@ -129,7 +129,7 @@ def test_who_asks_for_a_sleeping_deployment_wakes_it_and_learns_how_long_it_take
     assert asyncio.run(_ask(cast.base_model.pk)) == pytest.approx(40, abs=1)
     assert look(cast, clock) == 2
     assert cast.deployment.asleep_since is None
-    assert last_event() == "smollm2 on llamacpp wakes: somebody asks for its base model."
+    assert last_event() == "smollm2 on llama.cpp wakes: somebody asks for its base model."
     # It is awake, but nothing is ready yet: those who ask still learn that waiting helps.
     sleepers_announce(redis_client())
     assert asyncio.run(_ask(cast.base_model.pk)) is not None

@@ -58,9 +58,9 @@ def test_a_replica_that_fits_nowhere_waits_and_says_what_is_missing(cast: Cast) 
     reconcile()
     assert len(engines("starting")) == 1
     assert sentences("replica.waits") == [
-        "Replica 2 of smollm2 on llamacpp waits: needs 996 MiB, the best node (node-1) has 417 MiB free."
+        "Replica 2 of smollm2 on llama.cpp waits: needs 996 MiB, the best node (node-1) has 417 MiB free."
     ]
-    assert sentences("replica.placed") == ["Replica 1 of smollm2 on llamacpp goes to node-1, planned to need 996 MiB."]
+    assert sentences("replica.placed") == ["Replica 1 of smollm2 on llama.cpp goes to node-1, planned to need 996 MiB."]
 
 
 def test_a_second_node_takes_what_the_first_has_no_room_for(cast: Cast) -> None:
@@ -104,7 +104,7 @@ def test_changed_options_start_a_successor_before_the_old_engine_drains(cast: Ca
     reconcile()
     assert [engine.revision for engine in engines("ready")] == [2]
     assert sentences("engine.drains") == [
-        "The engine of smollm2 on llamacpp on node-1 drains: its options have changed, and its successor is ready."
+        "The engine of smollm2 on llama.cpp on node-1 drains: its options have changed, and its successor is ready."
     ]
 
 

@@ -132,9 +132,10 @@ def test_concurrent_requests_give_their_places_back(cast: Cast, engines: Engines
     wait_until(lambda: engine.stats()["requests"] == 2, what="both are under way")
     answer = client.post(CHAT, json=question())
     assert refused(answer) == "Your department is at its limit of 2 requests at once. Try again in 1s."
-    engine.release()
     for connection in connections:
         connection.close()
+    wait_until(lambda: engine.stats()["running"] == 0, what="both have left")
+    engine.release()
     wait_until(lambda: client.post(CHAT, json=question()).status_code == 200, what="a place is free")
 
 

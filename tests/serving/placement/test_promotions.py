@@ -112,7 +112,7 @@ def test_a_sleeping_vllm_deployment_is_woken_by_who_moves_to_it(cast: Cast, cloc
     promotions_decide()
     deployment.refresh_from_db()
     assert (deployment.replicas, deployment.asleep_since) == (1, None)
-    assert sentences()[-1] == "smollm2 on vllm wakes: support/support-bot moves to vLLM."
+    assert sentences()[-1] == "smollm2 on vLLM wakes: support/support-bot moves to vLLM."
 
 
 def test_calls_to_base_models_move_their_department(cast: Cast, clock: Clock) -> None:
