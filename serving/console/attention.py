@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain
 
 from django.db.models import Count, F, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
 from serving.adapters.quotas import quota_uses
-from serving.console.engine_rows import living_node_names
+from serving.console.engine_rows import Registry, living_node_names
 from serving.console.limit_rows import limit_groups
 from serving.console.quotas import meters_of
 from serving.models import AdapterVersion, Deployment, EngineState, Node, PlatformEvent, VersionState
@@ -36,14 +35,14 @@ class Concern:
     url: str
 
 
-def platform_concerns() -> list[Concern]:
+def platform_concerns(known: Registry) -> list[Concern]:
     """What is wrong with engines and nodes."""
-    return [*chain(_deployments(), _nodes())]
+    return [*_deployments(), *_nodes(known)]
 
 
 def department_concerns(departments: QuerySet[Department]) -> list[Concern]:
     """What is wrong, or will be soon, with these departments' adapters, room, limits and keys."""
-    return [*chain(_step_backs(departments), _rejected(departments), _full(departments), _keys(departments))]
+    return [*_step_backs(departments), *_rejected(departments), *_full(departments), *_keys(departments)]
 
 
 def _deployments() -> Iterator[Concern]:
@@ -64,11 +63,12 @@ def _deployments() -> Iterator[Concern]:
         yield Concern(f"{deployment}: {ready}", event.sentence, reverse("deployment", args=[pk]))
 
 
-def _nodes() -> Iterator[Concern]:
-    living = living_node_names()
+def _nodes(known: Registry) -> Iterator[Concern]:
+    if known.is_away:
+        return
     # One that has been silent for longer was taken away, most likely.
     heard = Node.objects.filter(last_seen_at__gte=timezone.now() - _LATELY)
-    for node in heard.exclude(name__in=living)[:_MOST_OF_A_KIND] if living else ():
+    for node in heard.exclude(name__in=living_node_names())[:_MOST_OF_A_KIND]:
         yield Concern(f"Node {node.name}", "It is lost: its worker is not heard.", reverse("node", args=[node.name]))
 
 

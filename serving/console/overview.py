@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from polygraft.answers import person
 from serving.console.attention import department_concerns, platform_concerns
 from serving.console.callables import callables_of, example_of
-from serving.console.engine_rows import engine_rows, registry
+from serving.console.engine_rows import Registry, engine_rows, registry
 from serving.console.period import period
 from serving.models import Adapter, AdapterVersion, BaseModel, Engine, EngineState, UsageRecord, VersionState
 from tenants.access import Right, may
@@ -34,8 +34,9 @@ def overview(request: HttpRequest) -> HttpResponse:
         "departments": _departments(user)[:_SHOWN],
     }
     if may(user, Right.PLATFORM_VIEW):
-        context["concerns"] = [*platform_concerns(), *department_concerns(visible)]
-        return render(request, "serving/overview_platform.html", {**context, **_platform()})
+        known = registry()
+        context["concerns"] = [*platform_concerns(known), *department_concerns(visible)]
+        return render(request, "serving/overview_platform.html", {**context, **_platform(known)})
     context["concerns"] = department_concerns(visible)
     department = visible.first()
     models = callables_of(department) if department else []
@@ -56,8 +57,7 @@ def _departments(user: User) -> list[Department]:
     )
 
 
-def _platform() -> dict[str, object]:
-    known = registry()
+def _platform(known: Registry) -> dict[str, object]:
     engines = Engine.objects.living().select_related("node", "deployment__base_model")
     failed = Engine.objects.filter(
         state=EngineState.FAILED, ended_at__gte=timezone.now() - timedelta(hours=1)

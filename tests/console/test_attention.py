@@ -106,3 +106,8 @@ def test_a_node_that_has_fallen_silent_is_told_to_admins(cast: Cast, ready: None
     told = {person: subjects(sign_in, person) for person in ("audrey", "olga")}
     node_withdraw(redis_client(), "node-2")
     assert told == {"audrey": ["Node node-1"], "olga": []}
+
+
+def test_the_only_node_is_told_too_when_it_falls_silent(cast: Cast, ready: None, sign_in) -> None:
+    Node.objects.update(last_seen_at=timezone.now() - timedelta(minutes=5))
+    assert subjects(sign_in, "audrey") == ["Node node-1"]
