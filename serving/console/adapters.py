@@ -95,6 +95,11 @@ def adapter_deletion(request: HttpRequest, slug: str, name: str) -> HttpResponse
     return ask(request, "serving/adapter_delete.html", context, back=reverse("adapter", args=[slug, name]), form=form)
 
 
+def existing_adapter(department: Department, name: str) -> Adapter | None:
+    """The adapter that a further version is for; None when the name is new."""
+    return department.adapters.alive().select_related("base_model").filter(name=name).first()
+
+
 def adapter_of(department: Department, name: str) -> Adapter:
     """The living adapter of this name, or 404."""
     living = department.adapters.alive().select_related("base_model", "rollout", "department")

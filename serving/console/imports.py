@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from polygraft.answers import add_problems, ask, go_to, person
 from polygraft.live_fragment import asks_for_fragment, fragment_answer, live_fragment
+from serving.console.adapters import existing_adapter
 from serving.console.forms import UploadForm
 from serving.console.quotas import quota_meters
 from serving.console.source_words import source_words
@@ -113,8 +114,8 @@ def import_cancel(request: HttpRequest, slug: str, pk: str) -> HttpResponse:
 
 def _initial(department: Department, name: str) -> dict[str, str]:
     """What is known beforehand: a further version is for its adapter's base model."""
-    adapter = department.adapters.alive().select_related("base_model").filter(name=name).first()
-    return {"name": name, **({"base_model": adapter.base_model.name} if adapter else {})}
+    existing = existing_adapter(department, name)
+    return {"name": name, **({"base_model": existing.base_model.name} if existing else {})}
 
 
 def _label(source: Source) -> str:

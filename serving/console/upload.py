@@ -11,9 +11,10 @@ from django.views.decorators.http import require_http_methods
 from polygraft.answers import add_problems, person
 from polygraft.conf import config
 from serving.adapters.intake import adapter_upload
+from serving.console.adapters import existing_adapter
 from serving.console.forms import UploadForm
 from serving.console.quotas import quota_meters
-from serving.models import Adapter, AdapterVersion, BaseModel
+from serving.models import AdapterVersion, BaseModel
 from tenants.access import Right, department_for
 from tenants.models import Department
 
@@ -22,7 +23,7 @@ from tenants.models import Department
 def upload(request: HttpRequest, slug: str) -> HttpResponse:
     """Upload a version of a new adapter, or with `?name=` of an existing one."""
     department = department_for(person(request), slug, Right.ADAPTERS_MANAGE)
-    existing = _existing(department, request.GET.get("name", ""))
+    existing = existing_adapter(department, request.GET.get("name", ""))
     initial = {"name": existing.name, "base_model": existing.base_model.name} if existing else {}
     data = (request.POST, request.FILES) if request.method == "POST" else (None, None)
     form = UploadForm(department, *data, initial=initial)
@@ -40,10 +41,6 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
         "meters": [meter for meter in quota_meters(department) if meter.percent is not None],
     }
     return render(request, "serving/upload.html", context, status=422 if form.errors else 200)
-
-
-def _existing(department: Department, name: str) -> Adapter | None:
-    return department.adapters.alive().select_related("base_model").filter(name=name).first()
 
 
 def _take_in(request: HttpRequest, department: Department, form: UploadForm) -> AdapterVersion | None:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from polygraft.conf import config
 from serving.adapters.store.content import contents_lock
+from serving.adapters.store.contents import AdapterStore
 from serving.adapters.store.files import adapter_store
 from serving.events import event_record
 from serving.models import AdapterVersion
@@ -31,7 +32,7 @@ def store_sweep() -> int:
     """
     before = timezone.now() - ON_ITS_WAY
     store = adapter_store()
-    contents = sum(_remove(digest, before) for digest in sorted(store.digests() - _named()))
+    contents = sum(_remove(store, digest, before) for digest in sorted(store.digests() - _named()))
     halves = store.unfinished_remove(before) + _scratch_remove(before)
     if contents or halves:
         event_record(
@@ -47,8 +48,7 @@ def _named() -> set[str]:
     return set(named.values_list("digest", flat=True))
 
 
-def _remove(digest: str, before: datetime) -> bool:
-    store = adapter_store()
+def _remove(store: AdapterStore, digest: str, before: datetime) -> bool:
     if store.changed_since(digest, before):
         return False
     with transaction.atomic():

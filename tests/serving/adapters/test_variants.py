@@ -1,8 +1,6 @@
 """Twenty variants of what PEFT saves: accepted, and of one effect on the logits in llama.cpp and in vLLM."""
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 from adapter_factory import MODULES, small_adapter
 from llama_logits import LlamaLogits, cosine
 from plain_gguf import write_gguf
-from running_platform import ROOT, VLLM_MODEL, VLLM_PYTHON, skip_without_vllm
+from running_platform import VLLM_MODEL, run_in_vllm
 from serving.adapters.convert_gguf import convert
 from serving.adapters.examination.base_spec import BaseSpec
 from serving.adapters.examination.validate import validate
@@ -69,17 +67,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def in_vllm(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    skip_without_vllm()
     output = folder / "vllm.npz"
-    command = [str(VLLM_PYTHON), str(ROOT / "tests" / "vllm_logits.py"), str(VLLM_MODEL), str(folder), str(output)]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path_factory.mktemp("home")),
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-    }
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr[-3000:]
+    run_in_vllm("vllm_logits.py", str(folder), str(output), home=tmp_path_factory.mktemp("home"))
     with np.load(output) as told:
         return dict(told)
 

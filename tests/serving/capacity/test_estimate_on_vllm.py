@@ -1,12 +1,11 @@
 """What the planner reckons for vLLM, held against the tensors of a real engine."""
 
 import json
-import os
-import subprocess
+from pathlib import Path
 
 import pytest
 
-from running_platform import ROOT, VLLM_MODEL, VLLM_PYTHON, skip_without_vllm
+from running_platform import VLLM_MODEL, run_in_vllm
 from serving.capacity.estimate import weights
 from serving.capacity.hugging_face import shape_from_folder
 from serving.capacity.parts import vllm_kv_bytes, vllm_lora_slot_bytes
@@ -15,29 +14,11 @@ from serving.engines.kinds import EngineKind
 RANK, SLOTS = 8, 2
 
 
-@pytest.fixture(scope="module")
-def told() -> dict[str, int]:
-    """What a running engine says of its memory."""
-    skip_without_vllm()
-    ran = subprocess.run(
-        [str(VLLM_PYTHON), str(ROOT / "tests" / "vllm_memory.py"), str(VLLM_MODEL), str(RANK), str(SLOTS)],
-        env={
-            "PATH": os.environ["PATH"],
-            "HF_HUB_OFFLINE": "1",
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    answer: dict[str, int] = json.loads(ran.stdout.splitlines()[-1])
-    return answer
-
-
-@pytest.mark.timeout(300)
-def test_weights_kv_cache_and_lora_slots_of_a_running_engine_are_as_planned(told: dict[str, int]) -> None:
+def test_weights_kv_cache_and_lora_slots_of_a_running_engine_are_as_planned(tmp_path: Path) -> None:
+    # In one process, so that its tensors can be looked at.
+    one_process = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    said = run_in_vllm("vllm_memory.py", str(RANK), str(SLOTS), home=tmp_path, variables=one_process)
+    told = json.loads(said.splitlines()[-1])
     shape = shape_from_folder(VLLM_MODEL)
     _, planned, is_exact = weights(shape, EngineKind.VLLM, "")
     assert is_exact
