@@ -193,10 +193,15 @@ class Config(BaseSettings):
     upstream_connect_timeout: float = Field(
         default=5, gt=0, description="Seconds that the gateway waits for a connection to an engine."
     )
-    upstream_idle_timeout: float = Field(
-        default=300,
+    upstream_first_byte_timeout: float = Field(
+        default=600,
         gt=0,
-        description="Seconds without a byte from an engine after which a request has failed.",
+        description="Seconds for the first byte of an engine's answer, and so for all of one that comes whole.",
+    )
+    upstream_idle_timeout: float = Field(
+        default=120,
+        gt=0,
+        description="Seconds without a byte in the middle of an engine's answer after which the request has failed.",
     )
     engine_wait_timeout: float = Field(
         default=60,

@@ -43,7 +43,7 @@ def comparison_run(comparison_id: str) -> None:
         comparison_end(comparison, ComparisonState.FAILED, words)
         return
     settings = config()
-    patience = settings.batch_queue_timeout + settings.upstream_idle_timeout
+    patience = settings.batch_queue_timeout + settings.upstream_first_byte_timeout
     ticket = ticket_issue(user=user, department=department)
     try:
         with Judge() as judge, Asking(url=settings.resolved_gateway_url, ticket=ticket, patience=patience) as asking:

@@ -265,7 +265,10 @@ class EngineTimeout(ServiceError):
     """The engine stayed silent for too long."""
 
     status, code = 504, "engine_timeout"
-    summary = "The engine sent nothing for POLYGRAFT_UPSTREAM_IDLE_TIMEOUT seconds."
+    summary = (
+        "The engine sent nothing for POLYGRAFT_UPSTREAM_FIRST_BYTE_TIMEOUT seconds, or, once its answer had begun, for "
+        "POLYGRAFT_UPSTREAM_IDLE_TIMEOUT."
+    )
 
 
 def every_error() -> Iterator[type[GatewayError]]:

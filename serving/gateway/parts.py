@@ -44,7 +44,11 @@ class Parts:
         self.catalogue = Catalogue()
         self.feedback = FeedbackDesk()
         self._redis = _redis_client()
-        self._pool = Pool(connect_timeout=conf.upstream_connect_timeout, idle_timeout=conf.upstream_idle_timeout)
+        self._pool = Pool(
+            connect_timeout=conf.upstream_connect_timeout,
+            first_byte_timeout=conf.upstream_first_byte_timeout,
+            idle_timeout=conf.upstream_idle_timeout,
+        )
         self._breakers = Breakers(lambda engine: generates(self._pool, engine))
         self.fleet = Fleet(self._redis, self._breakers)
         journal = Journal(conf.home / "spool")

@@ -32,9 +32,9 @@ def _head(path: str, address: str, secret: str) -> bytes:
 class Pool:
     """Keep-alive connections per address, `host:port`, the most recently used first."""
 
-    def __init__(self, *, connect_timeout: float, idle_timeout: float) -> None:
+    def __init__(self, *, connect_timeout: float, first_byte_timeout: float, idle_timeout: float) -> None:
         self._connect_timeout = connect_timeout
-        self._silence = Silence(idle_timeout)
+        self._silence = Silence(first_byte_timeout, idle_timeout)
         # Dictionaries as ordered sets: the last one in is the first one out, and any one can drop out.
         self._idle: dict[str, dict[Connection, None]] = {}
 

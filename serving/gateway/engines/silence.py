@@ -8,7 +8,10 @@ _LONGEST_PAUSE = 1.0
 
 
 class Exchange(Protocol):
-    """Something that may fall silent. `last_byte` is a reading of its loop's clock."""
+    """Something that may fall silent.
+
+    `last_byte` is a reading of its loop's clock; before the first byte, that of one by which silence is measured alike.
+    """
 
     last_byte: float
 
@@ -19,17 +22,18 @@ class Exchange(Protocol):
 class Silence:
     """The exchanges under way."""
 
-    def __init__(self, seconds: float) -> None:
-        """Take the longest that an exchange may be silent."""
+    def __init__(self, first_seconds: float, seconds: float) -> None:
+        """Take the longest that an exchange may be silent: until its first byte, and from then on."""
         self._seconds = seconds
-        self._pause = min(seconds / _LOOKS, _LONGEST_PAUSE)
+        self._grace = first_seconds - seconds
+        self._pause = min(first_seconds / _LOOKS, seconds / _LOOKS, _LONGEST_PAUSE)
         # A dictionary as a set that keeps its order.
         self._under_way: dict[Exchange, None] = {}
         self._looking = False
 
     def begin(self, exchange: Exchange, loop: asyncio.AbstractEventLoop) -> None:
         """An exchange begins."""
-        exchange.last_byte = loop.time()
+        exchange.last_byte = loop.time() + self._grace
         self._under_way[exchange] = None
         if not self._looking:
             self._looking = True

@@ -94,7 +94,7 @@ def test_the_probe_wants_a_token(
     )  # fmt: skip
 
     async def probe() -> bool:
-        pool = Pool(connect_timeout=60, idle_timeout=60)
+        pool = Pool(connect_timeout=60, first_byte_timeout=60, idle_timeout=60)
         try:
             return await generates(pool, engine)
         finally:

@@ -118,6 +118,7 @@ def test_an_engine_killed_in_mid_stream_is_told_to_the_client(cast: Cast, engine
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gateways that give engines little time, though enough for a first word on a busy machine."""
+    monkeypatch.setattr(config(), "upstream_first_byte_timeout", 2.0)
     monkeypatch.setattr(config(), "upstream_idle_timeout", 2.0)
 
 

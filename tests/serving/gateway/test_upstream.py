@@ -82,7 +82,7 @@ def answering(*pieces: bytes, times: int = 1, close: bool = False) -> Script:
 @pytest.fixture
 async def pool() -> AsyncIterator[Pool]:
     """A patient pool."""
-    pool = Pool(connect_timeout=60, idle_timeout=60)
+    pool = Pool(connect_timeout=60, first_byte_timeout=60, idle_timeout=60)
     yield pool
     pool.close()
     await asyncio.sleep(0)  # so that the loop closes what the pool has aborted
@@ -91,7 +91,7 @@ async def pool() -> AsyncIterator[Pool]:
 @pytest.fixture
 async def hasty_pool() -> AsyncIterator[Pool]:
     """A pool that gives up on silence soon."""
-    pool = Pool(connect_timeout=60, idle_timeout=0.3)
+    pool = Pool(connect_timeout=60, first_byte_timeout=0.3, idle_timeout=0.3)
     yield pool
     pool.close()
     await asyncio.sleep(0)
@@ -277,7 +277,7 @@ async def test_an_engine_that_falls_silent_is_given_up(hasty_pool: Pool, begun: 
 
 
 async def test_an_engine_that_is_slow_but_speaks_is_not_given_up() -> None:
-    pool = Pool(connect_timeout=60, idle_timeout=1)
+    pool = Pool(connect_timeout=60, first_byte_timeout=60, idle_timeout=1)
 
     async def slow(reader: Reader, writer: Writer) -> None:
         await take_request(reader)
@@ -286,6 +286,36 @@ async def test_an_engine_that_is_slow_but_speaks_is_not_given_up() -> None:
             await asyncio.sleep(0.1)
 
     async with serving(slow) as (_, address):
+        assert await ask(pool, address) == (200, b"hello")
+    pool.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("begun", "first_byte_timeout", "idle_timeout"),
+    [(b"", 0.3, 600), (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel", 600, 0.3)],
+    ids=["first byte", "between bytes"],
+)
+async def test_each_phase_of_an_answer_has_its_own_patience(
+    begun: bytes, first_byte_timeout: float, idle_timeout: float
+) -> None:
+    pool = Pool(connect_timeout=60, first_byte_timeout=first_byte_timeout, idle_timeout=idle_timeout)
+    async with serving(answering(begun)) as (_, address), asyncio.timeout(300):
+        with pytest.raises(Silent):
+            await ask(pool, address)
+    pool.close()
+    await asyncio.sleep(0)
+
+
+async def test_an_engine_that_thinks_for_long_is_not_given_up_for_pausing() -> None:
+    pool = Pool(connect_timeout=60, first_byte_timeout=60, idle_timeout=0.2)
+
+    async def late(reader: Reader, writer: Writer) -> None:
+        await take_request(reader)
+        await asyncio.sleep(0.6)
+        writer.write(OK)
+
+    async with serving(late) as (_, address):
         assert await ask(pool, address) == (200, b"hello")
     pool.close()
     await asyncio.sleep(0)
