@@ -15,6 +15,7 @@ _PAUSES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 # Label values are slugs, resolved model names and enums, never what a caller wrote: their number stays bounded.
 REQUESTS = Counter("polygraft_requests", "Inference requests.", ["department", "model", "engine", "outcome", "status"])
 TOKENS = Counter("polygraft_tokens", "Tokens as engines counted them.", ["department", "model", "kind"])
+SECONDS = Counter("polygraft_request_seconds", "What requests took in all.", ["department", "model", "engine"])
 DURATION = Histogram(
     "polygraft_request_duration_seconds",
     "From a request's arrival to the end of its answer.",
@@ -47,6 +48,11 @@ QUEUED = Gauge("polygraft_requests_queued", "Requests that wait for a turn at an
 QUEUE_SECONDS = Histogram(
     "polygraft_queue_seconds", "How long requests waited for a turn at an engine, those that waited.", buckets=_SECONDS
 )
+TURNS_ALONE = Gauge(
+    "polygraft_turns_alone",
+    "1 while this process shares engines' slots out without asking the others, Redis being away.",
+    multiprocess_mode="livemax",
+)
 LIMIT_REFUSALS = Counter("polygraft_limit_refusals", "Requests that a limit did not allow.", ["level", "kind"])
 LIMITS_ALONE = Gauge(
     "polygraft_limits_alone",
@@ -73,6 +79,7 @@ def observe(calls: Iterable[Call]) -> None:
     """Count requests that have ended; together, since with several processes each count is written to a file."""
     requests: Counts[tuple[str, str, str, str, int]] = Counts()
     tokens: Counts[tuple[str, str, str]] = Counts()
+    seconds_of: dict[tuple[str, str, str], float] = {}
     fallbacks: Counts[str] = Counts()
     durations: dict[tuple[str, str], list[float]] = {}
     firsts: dict[tuple[str, str], list[float]] = {}
@@ -83,6 +90,8 @@ def observe(calls: Iterable[Call]) -> None:
         engine = call.engine.kind if call.engine is not None else ""
         where = (department, engine)
         requests[department, model, engine, call.outcome, call.status] += 1
+        served = (department, model, engine)
+        seconds_of[served] = seconds_of.get(served, 0.0) + call.duration
         durations.setdefault(where, []).append(call.duration)
         if call.first_token is not None:
             firsts.setdefault(where, []).append(call.first_token - call.started)
@@ -99,6 +108,8 @@ def observe(calls: Iterable[Call]) -> None:
         _requests(*labels)(count)
     for kind, count in tokens.items():
         _tokens(*kind)(count)
+    for served, sum_of_seconds in seconds_of.items():
+        _seconds(*served)(sum_of_seconds)
     for reason, count in fallbacks.items():
         FALLBACKS.labels(reason).inc(count)
     for histogram, found in ((DURATION, durations), (FIRST_TOKEN, firsts), (PER_TOKEN, pauses)):
@@ -130,6 +141,11 @@ def count_limit_refusal(level: str, kind: str) -> None:
 @cache
 def _requests(department: str, model: str, engine: str, outcome: str, status: int) -> Callable[[float], None]:
     return REQUESTS.labels(department, model, engine, outcome, str(status)).inc
+
+
+@cache
+def _seconds(department: str, model: str, engine: str) -> Callable[[float], None]:
+    return SECONDS.labels(department, model, engine).inc
 
 
 @cache

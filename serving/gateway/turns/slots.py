@@ -18,7 +18,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from serving.gateway.observing.metrics import QUEUED
+from serving.gateway.observing.metrics import QUEUED, TURNS_ALONE
 from serving.gateway.turns.queue import Queue, Turn
 
 log = structlog.get_logger(__name__)
@@ -165,6 +165,7 @@ class Pool:
             arguments += (slots.size, slots.filled, slots.held, self.queue.wanted(engine))
         filled = {engine: slots.filled for engine, slots in engines}
         answer = await self._exchange([self._key, *(f"{self._key}:{engine}" for engine, _ in engines)], arguments)
+        TURNS_ALONE.set(answer is None and is_used)
         if answer is None:
             for one, floor, served in told:
                 one.floor, one.served = max(one.floor, floor), one.served + served

@@ -94,6 +94,9 @@ def test_requests_tokens_and_durations_are_counted_by_department_model_and_engin
     finished = {"department": "support", "model": "support-bot:1", "engine": "llamacpp", "outcome": "finished"}
     tokens = {"department": "support", "model": "support-bot:1"}
     where = {"department": "support", "engine": "llamacpp"}
+    took = {"department": "support", "model": "support-bot:1", "engine": "llamacpp"}
+    seconds = sample("polygraft_request_seconds_total", **took)
+    in_all = sample("polygraft_request_duration_seconds_sum", **where)
 
     def samples() -> list[float]:
         return [
@@ -114,6 +117,9 @@ def test_requests_tokens_and_durations_are_counted_by_department_model_and_engin
 
     wait_until(lambda: sum(counted()) >= sum([2, 14, 16, 2, 1, 1]), what="both are counted")
     assert counted() == [2, 14, 16, 2, 1, 1]
+    same = sample("polygraft_request_duration_seconds_sum", **where) - in_all
+    assert sample("polygraft_request_seconds_total", **took) - seconds == pytest.approx(same)
+    assert same > 0
 
 
 def test_what_callers_write_never_becomes_a_label(client: httpx.Client) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from polygraft.live import redis_client
 from serving.gateway.turns import slots
@@ -197,6 +198,26 @@ async def test_the_slots_that_a_silent_process_does_not_use_are_given_to_others_
     clock.now += LIFE_SECONDS
     await there.agree()
     assert there.filled == SIZE
+
+
+async def test_that_turns_are_shared_out_alone_is_told_for_as_long_as_there_are_any() -> None:
+    here, _ = await two(Clock(), here=1, there=0)
+
+    def alone() -> float | None:
+        return REGISTRY.get_sample_value("polygraft_turns_alone")
+
+    await here.agree()
+    assert alone() == 0
+    await here.ask()
+    await here.miss()
+    assert alone() == 1
+    here.end()
+    await here.ask()
+    await here.miss()
+    assert alone() == 0
+    here.begin()
+    await here.agree()
+    assert alone() == 0
 
 
 async def test_a_redis_without_memory_gives_nothing_away_before_everybody_was_heard() -> None:
