@@ -100,7 +100,7 @@ def ending_it(end: Callable[[int, int], None], examiner: WarmExaminer) -> Iterat
     pid = kept(examiner)
 
     def watch() -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (running := forks(pid)) and time.monotonic() < deadline:
             time.sleep(0.001)
         end(running[0], pid)

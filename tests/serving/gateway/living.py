@@ -15,7 +15,7 @@ async def nothing_left(kind: type) -> AsyncIterator[None]:
     gc.disable()
     try:
         yield
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(_living(kind)) > len(before):  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.02)
     finally:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -38,8 +39,10 @@ def test_a_finished_request_is_recorded_with_the_engines_own_count(
     client: httpx.Client, cast: Cast, stream: bool, asks_for_usage: bool
 ) -> None:
     options = {"stream_options": {"include_usage": True}} if stream and asks_for_usage else {}
+    began = time.perf_counter()
     answer = client.post(CHAT, json=question(stream=stream, **options))
     record = one_usage_record()
+    passed_ms = (time.perf_counter() - began) * 1000
     version = cast.adapter.versions.get(number=1)
     assert record == {
         "request_id": answer.headers["x-request-id"],
@@ -66,7 +69,7 @@ def test_a_finished_request_is_recorded_with_the_engines_own_count(
         "duration_ms": record["duration_ms"],
     }
     assert (record["first_token_ms"] is not None) == stream
-    assert 0 < (record["first_token_ms"] or record["duration_ms"]) <= record["duration_ms"] < 5000
+    assert 0 < (record["first_token_ms"] or record["duration_ms"]) <= record["duration_ms"] <= passed_ms
 
 
 def test_the_records_fit_the_database(client: httpx.Client, cast: Cast) -> None:

@@ -277,13 +277,13 @@ async def test_an_engine_that_falls_silent_is_given_up(hasty_pool: Pool, begun: 
 
 
 async def test_an_engine_that_is_slow_but_speaks_is_not_given_up() -> None:
-    pool = Pool(connect_timeout=60, first_byte_timeout=60, idle_timeout=1)
+    pool = Pool(connect_timeout=60, first_byte_timeout=60, idle_timeout=3)
 
     async def slow(reader: Reader, writer: Writer) -> None:
         await take_request(reader)
         for piece in cut(OK, 12):
             writer.write(piece)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
 
     async with serving(slow) as (_, address):
         assert await ask(pool, address) == (200, b"hello")
