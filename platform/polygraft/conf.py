@@ -93,6 +93,11 @@ class Config(BaseSettings):
         ge=1,
         description="Most tokens that one request may generate; empty: as many as the model's context holds.",
     )
+    max_text_chars: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most characters of one message, prompt or document, or of a part of it; empty: what a body holds.",
+    )
     media_hosts: CommaList = Field(
         default=[],
         description="Hosts from which engines may fetch images and other media that a request refers to by address, "

@@ -39,7 +39,11 @@ class Parts:
     def __init__(self) -> None:
         conf = config()
         self.max_request_bytes = conf.max_request_bytes
-        self.policy = Policy(max_output_tokens=conf.max_output_tokens, media_hosts=conf.media_hosts)
+        self.policy = Policy(
+            max_output_tokens=conf.max_output_tokens,
+            max_text_chars=conf.max_text_chars,
+            media_hosts=conf.media_hosts,
+        )
         self.authentication = Authentication()
         self.catalogue = Catalogue()
         self.feedback = FeedbackDesk()

@@ -12,6 +12,7 @@ capped     CAPS                  numbers: one request must not be thousands
            MAX_ITEMS             lists: how long they may be
            stop, stop_sequences  also at MAX_STOP_LENGTH characters each
            prompt                as a list of prompts at MAX_PROMPTS
+           texts                 at POLYGRAFT_MAX_TEXT_CHARS each, see `texts`
 
 What only Anthropic's Messages and OpenAI's Responses have is in `messages_policy` and `responses_policy`.
 """
@@ -23,6 +24,7 @@ from serving.gateway.errors import InvalidValue
 from serving.gateway.policies.media import CONTENT_FIELDS, Media
 from serving.gateway.policies.messages import apply_messages_policy
 from serving.gateway.policies.responses import apply_responses_policy
+from serving.gateway.policies.texts import Texts
 
 DROPPED = frozenset(
     {
@@ -73,11 +75,15 @@ class Policy:
 
     Args:
         max_output_tokens: the most tokens that a request may ask for; None: as many as the engine allows.
+        max_text_chars: the most characters of one text; None: as many as a body holds.
         media_hosts: the hosts from which engines may fetch media.
     """
 
-    def __init__(self, *, max_output_tokens: int | None, media_hosts: Iterable[str]) -> None:
+    def __init__(
+        self, *, max_output_tokens: int | None, max_text_chars: int | None, media_hosts: Iterable[str]
+    ) -> None:
         self._most_tokens = max_output_tokens
+        self._texts = None if max_text_chars is None else Texts(max_text_chars)
         self._media = Media(media_hosts)
         # Field → what looks at its value. One look-up for each field, since every request comes by here.
         self._checks: dict[str, Callable[[str, Any], None]] = {
@@ -105,6 +111,8 @@ class Policy:
                     check(field, value)
             elif field in DROPPED:
                 del body[field]
+        if self._texts is not None:
+            self._texts.check(body)
         if self._most_tokens is not None:
             self._limit_silent(endpoint, body)
         if (apply := _OWN.get(endpoint)) is not None:

@@ -15,7 +15,7 @@ ADDRESS = "https://cdn.example.com/cat.png"
 
 def applied(endpoint: str, fields: dict[str, Any], **settings: Any) -> dict[str, Any]:
     body = {"model": "m", "input": "x", "messages": [{"role": "user", "content": "x"}], **fields}
-    Policy(**{"max_output_tokens": None, "media_hosts": [], **settings}).apply(endpoint, body)
+    Policy(**{"max_output_tokens": None, "max_text_chars": None, "media_hosts": [], **settings}).apply(endpoint, body)
     return body
 
 
@@ -90,6 +90,40 @@ def test_the_cap_holds_where_the_request_is_silent(endpoint: str, field: str) ->
     assert applied(endpoint, {}, max_output_tokens=100)[field] == 100
     assert field not in applied(endpoint, {})
     assert "max_tokens" not in applied(CHAT, {"max_completion_tokens": 5}, max_output_tokens=100)
+
+
+LONG = "x" * 11
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "where"),
+    [
+        (CHAT, {"messages": [{"content": "x"}, {"content": LONG}]}, "messages[1].content"),
+        (CHAT, {"messages": [{"content": [{"type": "text", "text": LONG}]}]}, "messages[0].content[0].text"),
+        ("/v1/completions", {"prompt": LONG}, "prompt"),
+        ("/v1/completions", {"prompt": ["x", LONG]}, "prompt[1]"),
+        (EMBEDDINGS, {"input": ["x", LONG]}, "input[1]"),
+        (RERANK, {"query": "x", "documents": [LONG]}, "documents[0]"),
+        (MESSAGES, {"system": [{"type": "text", "text": LONG}]}, "system[0].text"),
+        (
+            MESSAGES,
+            {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": [{"text": LONG}]}]}]},
+            "messages[0].content[0].content[0].text",
+        ),
+        (RESPONSES, {"instructions": LONG}, "instructions"),
+        (RESPONSES, {"input": [{"type": "function_call_output", "output": LONG}]}, "input[0].output"),
+    ],
+)
+def test_the_platform_may_cap_how_long_one_text_is(endpoint: str, fields: dict[str, Any], where: str) -> None:
+    assert refused(endpoint, fields, max_text_chars=10) == where
+    assert applied(endpoint, fields, max_text_chars=11)
+    assert applied(endpoint, fields)
+
+
+def test_inline_media_and_lists_of_tokens_are_no_texts() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAAAAAAAAAA"}}
+    assert applied(CHAT, {"messages": [{"role": "user", "content": [image]}]}, max_text_chars=10)
+    assert applied("/v1/completions", {"prompt": [1] * 100}, max_text_chars=10)
 
 
 def test_one_input_of_many_tokens_is_no_list_of_inputs() -> None:
