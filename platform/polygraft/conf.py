@@ -201,7 +201,7 @@ class Config(BaseSettings):
     upstream_first_byte_timeout: float = Field(
         default=600,
         gt=0,
-        description="Seconds for the first byte of an engine's answer, and so for all of one that comes whole.",
+        description="Seconds until the body of an engine's answer begins, and so for all of one that comes whole.",
     )
     upstream_idle_timeout: float = Field(
         default=120,

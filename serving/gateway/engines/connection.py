@@ -235,7 +235,6 @@ class Connection(asyncio.Protocol):
             self._fail(BrokenOff("The engine spoke unasked."))
             return
         self._touched = True
-        self.last_byte = self._loop.time()
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -283,6 +282,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """Keep a piece of the body."""
+        # The head is no sign of life: engines send a stream's before they have read the prompt.
+        self.last_byte = self._loop.time()
         if not self._complete:
             self._pieces.append(piece)
             self._size += len(piece)

@@ -10,7 +10,8 @@ _LONGEST_PAUSE = 1.0
 class Exchange(Protocol):
     """Something that may fall silent.
 
-    `last_byte` is a reading of its loop's clock; before the first byte, that of one by which silence is measured alike.
+    `last_byte`, of its body, is a reading of its loop's clock; until there is one, a time from which silence counts
+    alike.
     """
 
     last_byte: float
@@ -23,7 +24,7 @@ class Silence:
     """The exchanges under way."""
 
     def __init__(self, first_seconds: float, seconds: float) -> None:
-        """Take the longest that an exchange may be silent: until its first byte, and from then on."""
+        """Take the longest that an exchange may be silent: until the first byte of its body, and from then on."""
         self._seconds = seconds
         self._grace = first_seconds - seconds
         self._pause = min(first_seconds / _LOOKS, seconds / _LOOKS, _LONGEST_PAUSE)

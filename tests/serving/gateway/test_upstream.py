@@ -281,12 +281,13 @@ async def test_an_engine_that_is_slow_but_speaks_is_not_given_up() -> None:
 
     async def slow(reader: Reader, writer: Writer) -> None:
         await take_request(reader)
-        for piece in cut(OK, 12):
-            writer.write(piece)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n")
+        for letter in b"hello, world":
+            writer.write(bytes([letter]))
             await asyncio.sleep(0.3)
 
     async with serving(slow) as (_, address):
-        assert await ask(pool, address) == (200, b"hello")
+        assert await ask(pool, address) == (200, b"hello, world")
     pool.close()
     await asyncio.sleep(0)
 
@@ -307,13 +308,15 @@ async def test_each_phase_of_an_answer_has_its_own_patience(
     await asyncio.sleep(0)
 
 
-async def test_an_engine_that_thinks_for_long_is_not_given_up_for_pausing() -> None:
+@pytest.mark.parametrize("at_once", [0, len(OK) - len(b"hello")], ids=["nothing", "its head"])
+async def test_an_engine_that_thinks_for_long_is_not_given_up_for_pausing(at_once: int) -> None:
     pool = Pool(connect_timeout=60, first_byte_timeout=60, idle_timeout=0.2)
 
     async def late(reader: Reader, writer: Writer) -> None:
         await take_request(reader)
+        writer.write(OK[:at_once])
         await asyncio.sleep(0.6)
-        writer.write(OK)
+        writer.write(OK[at_once:])
 
     async with serving(late) as (_, address):
         assert await ask(pool, address) == (200, b"hello")
