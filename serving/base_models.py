@@ -9,21 +9,23 @@ from django.db import transaction
 
 from polygraft.live import Change, announce
 from serving.accounting.prices import FREE, Prices
-from serving.adapters.examination.base_spec import BaseSpec, UnsupportedBase
+from serving.adapters.examination.base_spec import BaseSpec, UnreadableBase, UnsupportedBase, gguf_metadata, hf_config
 from serving.models import BaseModel
 from tenants.audit import audit_record
 from tenants.models import Department, User
 
 
 def base_model_granted(department: Department, name: str) -> BaseModel:
-    """The base model of this name, for a department that may use it.
+    """The base model of this name, for a department that may attach adapters to it.
 
     Raises:
-        ValidationError: there is none for it, whether or not others have one.
+        ValidationError: there is none for it, whether or not others have one, or it takes no adapters.
     """
     base_model = BaseModel.objects.granted_to(department.pk).filter(name=name).first()
     if base_model is None:
         raise ValidationError({"base_model": f"There is no base model {name} for this department."})
+    if not base_model.takes_adapters:
+        raise ValidationError({"base_model": f"The base model {name} takes no adapters."})
     return base_model
 
 
@@ -35,11 +37,15 @@ def base_model_create(
     source: str = "",
     gguf_path: str = "",
     hf_path: str = "",
+    takes_adapters: bool = True,
     open_to_all: bool = True,
     departments: Iterable[Department] = (),
     prices: Prices = FREE,
 ) -> BaseModel:
     """Add a base model.
+
+    Args:
+        takes_adapters: whether adapters shall be attached to it. If not, its architecture does not matter here.
 
     Raises:
         ValidationError: the name is taken or malformed, or no path, or a path that is not what it should be.
@@ -47,21 +53,40 @@ def base_model_create(
     problems: dict[str, str] = {}
     if not gguf_path and not hf_path:
         problems["gguf_path"] = "Give a GGUF file for llama.cpp, a Hugging Face folder for vLLM, or both."
-    gguf = _read("gguf_path", gguf_path, BaseSpec.from_gguf, problems)
-    hugging_face = _read("hf_path", hf_path, BaseSpec.from_hf, problems)
-    if gguf and hugging_face and gguf.linear_modules != hugging_face.linear_modules:
-        problems["hf_path"] = (
-            f"{hf_path} and {gguf_path} are not the same model: their layers have other names or shapes. "
-            "Add them as two base models."
-        )
+    if takes_adapters:
+        gguf = _read("gguf_path", gguf_path, BaseSpec.from_gguf, problems)
+        hugging_face = _read("hf_path", hf_path, BaseSpec.from_hf, problems)
+        if gguf and hugging_face and gguf.linear_modules != hugging_face.linear_modules:
+            problems["hf_path"] = (
+                f"{hf_path} and {gguf_path} are not the same model: their layers have other names or shapes. "
+                "Add them as two base models."
+            )
+    else:
+        _look_at("gguf_path", gguf_path, gguf_metadata, problems)
+        _look_at("hf_path", hf_path, lambda folder: hf_config(folder / "config.json"), problems)
     if problems:
         raise ValidationError(problems)
-    model = BaseModel(name=name, source=source, gguf_path=gguf_path, hf_path=hf_path, open_to_all=open_to_all)
+    model = BaseModel(
+        name=name,
+        source=source,
+        gguf_path=gguf_path,
+        hf_path=hf_path,
+        takes_adapters=takes_adapters,
+        open_to_all=open_to_all,
+    )
     _put_prices(model, prices)
     model.full_clean()
     model.save()
     model.departments.set(departments)
-    audit_record(action="base_model.create", target=name, by=by, source=source, gguf_path=gguf_path, hf_path=hf_path)
+    audit_record(
+        action="base_model.create",
+        target=name,
+        by=by,
+        source=source,
+        gguf_path=gguf_path,
+        hf_path=hf_path,
+        takes_adapters=takes_adapters,
+    )
     transaction.on_commit(lambda: announce(Change.MODELS))
     return model
 
@@ -103,14 +128,26 @@ def _as_words(prices: Prices) -> dict[str, str]:
 
 
 def _read(field: str, path: str, read: Callable[[Path], BaseSpec], problems: dict[str, str]) -> BaseSpec | None:
-    """Read a base model's files, or say beside their field why that cannot be done."""
-    if not path:
-        return None
-    if not Path(path).exists():
-        problems[field] = f"There is nothing at {path} on this machine."
-        return None
+    """Read what adapters for a base model must fit, or say beside their field why that cannot be done."""
     try:
-        return read(Path(path))
-    except UnsupportedBase as error:
+        return read(Path(path)) if _is_there(field, path, problems) else None
+    except UnreadableBase as error:
         problems[field] = str(error)
-        return None
+    except UnsupportedBase as error:
+        problems[field] = f"{error}. Without adapters it can be added all the same."
+    return None
+
+
+def _look_at(field: str, path: str, look: Callable[[Path], object], problems: dict[str, str]) -> None:
+    """Look whether there is a base model, whatever its architecture, or say beside its field what is wrong."""
+    try:
+        if _is_there(field, path, problems):
+            look(Path(path))
+    except UnreadableBase as error:
+        problems[field] = str(error)
+
+
+def _is_there(field: str, path: str, problems: dict[str, str]) -> bool:
+    if path and not Path(path).exists():
+        problems[field] = f"There is nothing at {path} on this machine."
+    return bool(path) and field not in problems

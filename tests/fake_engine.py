@@ -53,6 +53,7 @@ class Fault(StrEnum):
     CUT_SHORT = "cut-short"  # the stream ends in good order, but in the middle of its text
     STALL = "stall"  # two events come, then nothing
     SLOW = "slow"  # the answer dribbles in pieces of a few bytes that respect no boundary
+    NO_TEXT = "no-text"  # as an engine whose model is made for embeddings
     GARBAGE = "garbage"  # a 200 that is no JSON
 
 
@@ -239,6 +240,9 @@ async def _respond(connection: _Connection, method: str, path: str, headers: dic
             engine.models.discard(name)
             connection.send(200, b"Success: LoRA adapter removed successfully.", "text/plain")
         case "POST", "/v1/chat/completions" | "/v1/completions":
+            if engine.options.fail is Fault.NO_TEXT:
+                connection.send(404, b'{"detail":"Not Found"}')
+                return
             engine.last_headers = headers
             counters = engine.counters
             counters["present"] += 1

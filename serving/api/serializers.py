@@ -39,7 +39,7 @@ class BaseModelSerializer(serializers.ModelSerializer[BaseModel]):
 
     class Meta:
         model = BaseModel
-        fields = ["name", "source", "prices", "created_at"]
+        fields = ["name", "source", "takes_adapters", "prices", "created_at"]
 
 
 class BaseModelAdminSerializer(serializers.ModelSerializer[BaseModel]):
@@ -52,7 +52,17 @@ class BaseModelAdminSerializer(serializers.ModelSerializer[BaseModel]):
 
     class Meta:
         model = BaseModel
-        fields = ["name", "source", "gguf_path", "hf_path", "open_to_all", "departments", "prices", "created_at"]
+        fields = [
+            "name",
+            "source",
+            "gguf_path",
+            "hf_path",
+            "takes_adapters",
+            "open_to_all",
+            "departments",
+            "prices",
+            "created_at",
+        ]
 
 
 class BaseModelPricesSerializer(serializers.Serializer[Any]):

@@ -58,7 +58,7 @@ class UploadForm(forms.Form):
         super().__init__(*args, **kwargs)
         field = self.fields["base_model"]
         assert isinstance(field, forms.ModelChoiceField)  # noqa: S101  # for the type checker
-        field.queryset = BaseModel.objects.granted_to(department.pk)
+        field.queryset = BaseModel.objects.adaptable_by(department.pk)
         # Of several, none is the likelier one: a wrong guess is an adapter that is rejected.
         if field.queryset.count() == 1:
             field.empty_label = None
@@ -107,6 +107,12 @@ class BaseModelForm(forms.Form):
         required=False,
         label="Hugging Face folder",
         help_text="For vLLM. The same path on every node.",
+    )
+    takes_adapters = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Adapters can be attached to it",
+        help_text="Leave this out for embedding models and rerankers, and for whatever else no adapters are made for.",
     )
     open_to_all = forms.BooleanField(required=False, initial=True, label="Every department may use it")
     departments = forms.ModelMultipleChoiceField(

@@ -94,7 +94,7 @@ def imports(request: HttpRequest, slug: str) -> HttpResponse:
         "form": form,
         "live": live,
         "sources": sources,
-        "bases": BaseModel.objects.granted_to(department.pk).exists(),
+        "bases": BaseModel.objects.adaptable_by(department.pk).exists(),
         "meters": [meter for meter in quota_meters(department) if meter.percent is not None],
     }
     return render(request, "serving/imports.html", context, status=422 if form.errors else 200)

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.engines.driver import EngineError, EngineLoad
 from serving.engines.names import is_adapter_name
+from serving.engines.probes import PROBES, is_made_for_else
 from serving.engines.process import EngineProcess
 
 PROBE_SECONDS = 20.0
@@ -24,10 +25,12 @@ _METRICS = (
 
 
 def probe(engine: EngineProcess, model: str) -> None:
-    """Have a model generate one token; see `Driver.probe`."""
-    body = {"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
-    answer = _post(engine, "/v1/completions", body, PROBE_SECONDS)
-    if answer.status_code != httpx.codes.OK or not answer.json().get("choices"):
+    """Have a model do the least that it is made for; see `Driver.probe`."""
+    for asked in PROBES:
+        answer = _post(engine, asked.path, {"model": model} | asked.body, PROBE_SECONDS)
+        if not is_made_for_else(answer.status_code, answer.content):
+            break
+    if answer.status_code != httpx.codes.OK or not answer.json().get(asked.answer):
         raise EngineError(f"A probe of {model} was answered with {answer.status_code}: {answer.text[:500]}")
 
 

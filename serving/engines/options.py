@@ -140,6 +140,8 @@ VLLM_DEFAULTS: dict[str, Any] = {
     # Beyond this, callers are better told to come again than kept waiting.
     "max_num_queued_reqs": 1024,
 }
+# What is about adapters, and goes unsaid to an engine that holds none.
+LORA_OPTIONS = frozenset({"max_loras", "max_cpu_loras", "max_lora_rank", "lora_dtype", "fully_sharded_loras"})
 # Flags that neither open a door nor run or fetch code, nor contradict what the driver says.
 _VLLM_FLAGS = frozenset(
     {

@@ -203,6 +203,7 @@ class Supervisor:
                 log_path=config().home / "logs" / f"engine-{engine.pk}.log",
                 gpus=self._gpus(engine, kind),
                 tethered=config().tether_engines,
+                takes_adapters=base.takes_adapters,
                 options=engine.deployment.options,
             )
         )

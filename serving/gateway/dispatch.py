@@ -1,7 +1,6 @@
 """Has one engine after another try to answer a request until one does, and waits for engines that are on their way."""
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from serving.engines.kinds import EngineKind
+from serving.engines.probes import has_no_path
 from serving.fleet.registry import EngineEntry
 from serving.fleet.wake import wake
 from serving.gateway.auth import engine_cache_salt
@@ -33,7 +33,7 @@ from serving.gateway.errors import (
 from serving.gateway.estimate import estimate_prompt
 from serving.gateway.fairness import Fairness
 from serving.gateway.observing.metrics import WAITS, count_retry
-from serving.gateway.relay import FAILED, pass_on, read_all
+from serving.gateway.relay import FAILED, pass_on
 from serving.gateway.route import engine_to_load, engine_to_share, engines_for, why_not_at_home
 from serving.gateway.ways import way_to
 
@@ -42,8 +42,6 @@ log = structlog.get_logger(__name__)
 # Statuses with which an engine says "not me, not now": another engine may do better.
 _NOT_SERVED = "not_served"
 _PASSED = {404: "not_loaded", 429: "overloaded", 501: _NOT_SERVED, 503: "overloaded"}
-# How engines say that they have nothing at a path: their model is not made for what is done there.
-_NO_SUCH_PATH = re.compile(rb'"(?:detail|message)": ?"Not Found"')
 # Endpoints at which vLLM can be told who is next.
 _RANKED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 _REDIS_SECONDS = 1.0
@@ -142,7 +140,7 @@ class Dispatch:
                 passed = _PASSED.get(status, "failed")
                 if passed == "failed":
                     self._failed(call, engine, f"status {status}")
-                elif status == 404 and _NO_SUCH_PATH.search(await read_all(connection)):
+                elif status == 404 and has_no_path(status, await connection.read_all()):
                     passed = _NOT_SERVED
                 elif passed == "not_loaded":
                     fleet.lost(engine, target.engine_model)

@@ -13,7 +13,7 @@ from polygraft.live import Change, async_redis_client
 from serving.gateway.auth import Authentication
 from serving.gateway.catalogue import Catalogue
 from serving.gateway.dispatch import Dispatch
-from serving.gateway.engines.breaker import Breakers, generates
+from serving.gateway.engines.breaker import Breakers, works
 from serving.gateway.engines.fleet import Fleet
 from serving.gateway.engines.pool import Pool
 from serving.gateway.fairness import Fairness
@@ -53,7 +53,7 @@ class Parts:
             first_byte_timeout=conf.upstream_first_byte_timeout,
             idle_timeout=conf.upstream_idle_timeout,
         )
-        self._breakers = Breakers(lambda engine: generates(self._pool, engine))
+        self._breakers = Breakers(lambda engine: works(self._pool, engine))
         self.fleet = Fleet(self._redis, self._breakers)
         journal = Journal(conf.home / "spool")
         self._meter = Meter(UsageStream(self._redis), Spool(conf.home / "spool"), journal)

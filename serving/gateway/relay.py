@@ -10,7 +10,7 @@ import structlog
 from serving.gateway.body import Wish
 from serving.gateway.call import Call
 from serving.gateway.catalogue import Target
-from serving.gateway.engines.connection import BrokenOff, Connection
+from serving.gateway.engines.connection import Connection
 from serving.gateway.errors import EngineFailed, EngineRefused
 from serving.gateway.events import EventTooLong
 from serving.gateway.reply import begin_stream, send_json
@@ -19,7 +19,6 @@ from serving.gateway.ways import Names, Way
 
 log = structlog.get_logger(__name__)
 
-_MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _LARGEST_COUNT = 2**31 - 1  # of a column of the database
 FAILED = "The engine failed while answering. Ask again."
 _CALLERS_FAULT = frozenset({400, 413, 422})
@@ -36,7 +35,7 @@ async def pass_on(call: Call, wish: Wish, way: Way, target: Target, connection: 
     """
     names = Names(target.engine_model, target.asked)
     if connection.status in _CALLERS_FAULT:
-        raise _refusal(await read_all(connection), names)
+        raise _refusal(await connection.read_all(), names)
     if connection.status != 200:
         log.error("engine.failed", engine_id=call.engine and call.engine.id, status=connection.status)
         raise EngineFailed(FAILED)
@@ -50,7 +49,7 @@ async def pass_on(call: Call, wish: Wish, way: Way, target: Target, connection: 
 
 async def _pass_whole_on(call: Call, wish: Wish, way: Way, names: Names, connection: Connection) -> None:
     try:
-        body, usage = way.answer(await read_all(connection), wish.body, names)
+        body, usage = way.answer(await connection.read_all(), wish.body, names)
     except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError):
         raise EngineFailed(FAILED) from None
     _count_tokens(call, usage)
@@ -93,24 +92,6 @@ async def _pass_stream_on(call: Call, stream: Stream, connection: Connection) ->
         raise EngineFailed(FAILED)
     await call.line.end(last)
     call.outcome = "finished"
-
-
-async def read_all(connection: Connection) -> bytes:
-    """The whole body of an answer.
-
-    Raises:
-        BrokenOff, Silent, Stalled: as `Connection.read`; it is beyond all measure.
-    """
-    body = await connection.read()
-    if not body:
-        return body
-    pieces, size = [body], len(body)
-    while piece := await connection.read():
-        pieces.append(piece)
-        size += len(piece)
-        if size > _MAX_ANSWER_BYTES:
-            raise BrokenOff("The engine's answer is beyond all measure.")
-    return body if len(pieces) == 1 else b"".join(pieces)
 
 
 def _count_tokens(call: Call, usage: Any) -> None:

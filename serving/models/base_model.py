@@ -30,8 +30,12 @@ class BaseModelQuerySet(models.QuerySet["BaseModel"]):
     """Queries over base models."""
 
     def granted_to(self, department_id: int) -> Self:
-        """The base models that a department may call by name and attach adapters to."""
+        """The base models that a department may call by name, and attach adapters to where they take any."""
         return self.filter(Q(open_to_all=True) | Q(departments=department_id)).distinct()
+
+    def adaptable_by(self, department_id: int) -> Self:
+        """The base models that a department may attach adapters to."""
+        return self.granted_to(department_id).filter(takes_adapters=True)
 
     def visible_to(self, user: User) -> Self:
         """The base models that a person may know of."""
@@ -57,6 +61,11 @@ class BaseModel(models.Model):
     )
     hf_path = models.CharField(
         max_length=500, blank=True, help_text="Hugging Face folder for vLLM, at this path on every node."
+    )
+    takes_adapters = models.BooleanField(
+        default=True,
+        help_text="Whether adapters can be attached to it. Without them it may have any architecture that its engine "
+        "knows, such as those of embedding models and rerankers.",
     )
     open_to_all = models.BooleanField(default=True, help_text="Whether every department may use it.")
     departments = models.ManyToManyField(

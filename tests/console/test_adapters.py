@@ -212,6 +212,13 @@ def test_of_several_base_models_none_is_chosen_beforehand(page: str, cast: Cast,
     assert '<option value="">Choose…</option>' in client.get(page).content.decode().replace(" selected", "")
 
 
+def test_a_model_that_takes_no_adapters_is_not_offered(cast: Cast, sign_in) -> None:
+    BaseModel.objects.create(name="embedder", gguf_path="/x", takes_adapters=False)
+    client = sign_in("dan")
+    assert "embedder" not in client.get(UPLOAD).content.decode()
+    assert client.post(UPLOAD, {"name": "new-bot", "base_model": "embedder", "files": files()}).status_code == 422
+
+
 def test_only_granted_base_models_are_offered(cast: Cast, sign_in) -> None:
     secret = BaseModel.objects.create(name="secret", gguf_path="/x", open_to_all=False)
     secret.departments.add(cast.legal)

@@ -129,6 +129,14 @@ def test_a_base_model_is_added_for_chosen_departments(cast: Cast, sign_in) -> No
     assert (model.open_to_all, list(model.departments.all())) == (False, [cast.legal])
 
 
+def test_a_base_model_takes_adapters_only_if_so_said(cast: Cast, sign_in) -> None:
+    client = sign_in("ada")
+    for name, said in (("with", {"takes_adapters": "on"}), ("without", {})):
+        client.post("/base-models/new/", {"name": name, "gguf_path": cast.base_model.gguf_path, **said})
+        assert BaseModel.objects.get(name=name).takes_adapters is bool(said)
+    assert "takes none" in client.get("/base-models/").content.decode()
+
+
 def test_a_base_model_without_files_is_refused_beside_the_field(sign_in) -> None:
     client = sign_in("ada")
     response = client.post("/base-models/new/", {"name": "new", "gguf_path": "/nowhere.gguf"})

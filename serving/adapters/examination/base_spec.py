@@ -15,7 +15,11 @@ _QUANTISATION = re.compile(r"[.\-_](i?q\d\w*|f16|bf16|f32)$", re.IGNORECASE)
 
 
 class UnsupportedBase(ValueError):
-    """The base model's files are unreadable, or describe a model that adapters cannot be fitted to yet."""
+    """The base model's files describe a model that adapters cannot be fitted to yet."""
+
+
+class UnreadableBase(UnsupportedBase):
+    """The base model's files are unreadable, or hold no model."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,7 @@ class BaseSpec:
     @classmethod
     def from_gguf(cls, path: Path) -> Self:
         """Read the metadata of a GGUF base model (milliseconds); raises UnsupportedBase."""
-        try:
-            status = path.stat()
-            metadata = _gguf_metadata(path, status.st_mtime_ns, status.st_size)
-        except (NotGguf, OSError) as error:
-            raise UnsupportedBase(f"{path.name} cannot be read as a GGUF model: {error}") from error
-        if metadata.get("general.type", "model") != "model":
-            raise UnsupportedBase(f"{path.name} holds no base model but: {metadata['general.type']}")
+        metadata = gguf_metadata(path)
         architecture = metadata.get("general.architecture")
         if metadata.get(f"{architecture}.expert_count"):
             raise UnsupportedBase(_experts(path.name))
@@ -80,12 +78,7 @@ class BaseSpec:
     def from_hf(cls, path: Path) -> Self:
         """Read a Hugging Face model folder, or its config.json; raises UnsupportedBase."""
         file = path / "config.json" if path.is_dir() else path
-        try:
-            config = json.loads(file.read_bytes())
-        except (OSError, ValueError) as error:
-            raise UnsupportedBase(f"{file} cannot be read as a model's config.json: {error}") from error
-        if not isinstance(config, dict):
-            raise UnsupportedBase(f"{file} is not a JSON object")
+        config = hf_config(file)
         model_type = config.get("model_type")
         if any(config.get(count) for count in EXPERT_COUNTS):
             raise UnsupportedBase(_experts(file.parent.name))
@@ -109,6 +102,29 @@ class BaseSpec:
             intermediate=size("intermediate_size"),
             vocab=size("vocab_size"),
         )
+
+
+def gguf_metadata(path: Path) -> Mapping[str, Value]:
+    """The metadata of a GGUF base model (milliseconds); raises UnreadableBase."""
+    try:
+        status = path.stat()
+        metadata = _gguf_metadata(path, status.st_mtime_ns, status.st_size)
+    except (NotGguf, OSError) as error:
+        raise UnreadableBase(f"{path.name} cannot be read as a GGUF model: {error}") from error
+    if metadata.get("general.type", "model") != "model":
+        raise UnreadableBase(f"{path.name} holds no base model but: {metadata['general.type']}")
+    return metadata
+
+
+def hf_config(file: Path) -> dict[str, Any]:
+    """A Hugging Face model's config.json; raises UnreadableBase."""
+    try:
+        config = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UnreadableBase(f"{file} cannot be read as a model's config.json: {error}") from error
+    if not isinstance(config, dict):
+        raise UnreadableBase(f"{file} is not a JSON object")
+    return config
 
 
 @lru_cache(maxsize=16)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from polygraft.conf import config
 from serving.adapters.reading.limits import Limits
@@ -9,7 +10,7 @@ from serving.engines import openai_http
 from serving.engines.driver import AdapterFiles, EngineError, EngineLoad, EngineSpec
 from serving.engines.gpus import gpu_environment
 from serving.engines.kinds import EngineKind
-from serving.engines.options import VLLM_DEFAULTS, option_flags
+from serving.engines.options import LORA_OPTIONS, VLLM_DEFAULTS, option_flags
 from serving.engines.process import EngineProcess, free_port, new_secret, start_process
 from serving.engines.vllm_program import server_words, vllm_program
 
@@ -46,10 +47,10 @@ class VllmDriver:
             *("--served-model-name", spec.base_model),
             *("--host", spec.host),
             *("--port", str(port)),
-            "--enable-lora",
+            *(["--enable-lora"] if spec.takes_adapters else []),
             *("--enable-force-include-usage", "--enable-prompt-tokens-details", "--disable-fastapi-docs"),
             *("--shutdown-timeout", str(_DRAIN_SECONDS)),
-            *option_flags(self.kind, VLLM_DEFAULTS | {"max_lora_rank": _max_rank()} | spec.options),
+            *option_flags(self.kind, _options(spec)),
         ]
         return start_process(
             command,
@@ -86,5 +87,8 @@ class VllmDriver:
         engine.terminate()
 
 
-def _max_rank() -> int:
-    return Limits().engine_rank(config().max_lora_rank)
+def _options(spec: EngineSpec) -> dict[str, Any]:
+    options = VLLM_DEFAULTS | {"max_lora_rank": Limits().engine_rank(config().max_lora_rank)} | spec.options
+    if spec.takes_adapters:
+        return options
+    return {name: value for name, value in options.items() if name not in LORA_OPTIONS}

@@ -2,7 +2,7 @@
 
 closed     requests go there; three failures in a row, or one refused connection, open it
 open       requests go there only when no other engine is left; a probe is due after a second, then after twice as long
-half-open  the probe is under way: one generated token closes the breaker, anything else opens it again
+half-open  the probe is under way: the least piece of work closes the breaker, anything else opens it again
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import orjson
 import structlog
 
+from serving.engines.probes import PROBES, is_made_for_else
 from serving.fleet.registry import EngineEntry
 from serving.gateway.engines.connection import BrokenOff, Silent, Stalled
 from serving.gateway.engines.pool import Pool, Unreachable, request_bytes
@@ -37,7 +38,7 @@ class Breakers:
     """The breakers of one gateway process. `open` maps the ids of engines that are avoided to their breakers."""
 
     def __init__(self, probe: Callable[[EngineEntry], Awaitable[bool]]) -> None:
-        """Take a probe, which says whether an engine generates a token."""
+        """Take a probe, which says whether an engine works."""
         self.open: dict[str, _Open] = {}
         # Engine id → failures in a row, while it has any.
         self.failing: dict[str, int] = {}
@@ -88,19 +89,23 @@ class Breakers:
             breaker.due = time.monotonic() + breaker.delay
 
 
-async def generates(pool: Pool, engine: EngineEntry) -> bool:
-    """Whether an engine generates a token of its base model, within seconds; one that is merely full passes."""
-    body = orjson.dumps({"model": engine.base_model, "prompt": "Hello", "max_tokens": 1})
-    request = request_bytes("/v1/completions", engine.address, engine.secret, body)
-    connection = None
+async def works(pool: Pool, engine: EngineEntry) -> bool:
+    """Whether an engine's base model does the least that it is made for, within seconds; one merely full passes."""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            connection = await pool.ask(engine.address, request)
-            while await connection.read():
-                pass
-            return connection.status in (200, 429, 503)
+            for probe in PROBES:
+                body = orjson.dumps({"model": engine.base_model} | probe.body)
+                status, answer = await _ask(pool, engine, probe.path, body)
+                if not is_made_for_else(status, answer):
+                    break
+            return status in (200, 429, 503)
     except (Unreachable, BrokenOff, Silent, Stalled, TimeoutError):
         return False
+
+
+async def _ask(pool: Pool, engine: EngineEntry, path: str, body: bytes) -> tuple[int, bytes]:
+    connection = await pool.ask(engine.address, request_bytes(path, engine.address, engine.secret, body))
+    try:
+        return connection.status, await connection.read_all()
     finally:
-        if connection is not None:
-            pool.give_back(engine.address, connection)
+        pool.give_back(engine.address, connection)

@@ -13,6 +13,7 @@ Sink = Callable[[bytes], asyncio.Future[None] | None]
 # Reading from the engine pauses while this much waits for a slow client.
 HIGH_WATER = 64 * 1024
 _MAX_HEADER_BYTES = 64 * 1024
+_MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 class BrokenOff(Exception):
@@ -125,6 +126,23 @@ class Connection(asyncio.Protocol):
         data = self._take()
         self._resume()
         return data
+
+    async def read_all(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            BrokenOff, Silent, Stalled: as `read`; it is beyond all measure.
+        """
+        body = await self.read()
+        if not body:
+            return body
+        pieces, size = [body], len(body)
+        while piece := await self.read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MAX_ANSWER_BYTES:
+                raise BrokenOff("The engine's answer is beyond all measure.")
+        return body if len(pieces) == 1 else b"".join(pieces)
 
     async def pour(self, sink: Sink) -> None:
         """Give a sink the rest of the body, each piece as it comes; to wake a task for each would cost more.

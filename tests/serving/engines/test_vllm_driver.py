@@ -62,7 +62,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return said
 
 
-def start(folder: Path, **options: object) -> None:
+def start(folder: Path, *, takes_adapters: bool = True, **options: object) -> None:
     (folder / "config.json").write_text("{}")
     spec = EngineSpec(
         id="1",
@@ -71,6 +71,7 @@ def start(folder: Path, **options: object) -> None:
         host="127.0.0.1",
         log_path=folder / "engine.log",
         gpus=(1, 3),
+        takes_adapters=takes_adapters,
         options=options,
     )
     VllmDriver().start(spec)
@@ -88,6 +89,12 @@ def test_it_listens_to_its_node_alone_with_a_secret_that_is_not_on_its_command_l
     assert started["environment"]["CUDA_VISIBLE_DEVICES"] == "1,3"
     assert started["environment"]["HF_HUB_OFFLINE"] == "1"
     assert {"--disable-fastapi-docs", "--enable-force-include-usage", "--enable-lora"} <= set(words)
+
+
+def test_a_model_without_adapters_is_started_without_a_word_about_them(started: dict[str, Any], tmp_path: Path) -> None:
+    start(tmp_path, takes_adapters=False, **ALL)
+    assert not [word for word in started["command"] if "lora" in word]
+    assert "--max-num-seqs" in started["command"]
 
 
 def test_each_start_has_a_secret_of_its_own(started: dict[str, Any], tmp_path: Path) -> None:

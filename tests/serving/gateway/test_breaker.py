@@ -10,7 +10,7 @@ from deadline import wait_until
 from fake_engine import Fault
 from serving.fleet.registry import EngineEntry
 from serving.gateway.engines import breaker as breaker_module
-from serving.gateway.engines.breaker import Breakers, generates
+from serving.gateway.engines.breaker import Breakers, works
 from serving.gateway.engines.pool import Pool
 
 from .served import CHAT, Engines, Served, question
@@ -81,9 +81,10 @@ async def test_an_engine_that_is_gone_is_not_probed_any_more() -> None:
         (Fault.DROP, False),
         (Fault.REFUSE, False),
         (Fault.HANG, False),
+        (Fault.NO_TEXT, True),  # it is made for embeddings
     ],
 )
-def test_the_probe_wants_a_token(
+def test_the_probe_wants_work_done(
     cast: Cast, engines: Engines, monkeypatch: pytest.MonkeyPatch, fault: Fault, sound: bool
 ) -> None:
     monkeypatch.setattr(breaker_module, "_PROBE_SECONDS", 0.5 if fault is Fault.HANG else 60)
@@ -96,7 +97,7 @@ def test_the_probe_wants_a_token(
     async def probe() -> bool:
         pool = Pool(connect_timeout=60, first_byte_timeout=60, idle_timeout=60)
         try:
-            return await generates(pool, engine)
+            return await works(pool, engine)
         finally:
             pool.close()
 

@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
+import tiny_gguf
 from demo_model import demo_model_path
 from serving.engines.llamacpp.errors import HostError
 from serving.engines.llamacpp.generation import Adapter, Event, Failed, Generation, Piece
@@ -26,6 +27,7 @@ from serving.engines.llamacpp.options import options_parse
 from serving.engines.llamacpp.pool import ContextPool
 from serving.engines.llamacpp.sampling import SamplingParams
 from serving.engines.llamacpp.scheduler import Scheduler
+from tiny_gguf import finish, write_tiny_gguf
 
 LAYERS, HIDDEN, KV_WIDTH, RANK = 30, 576, 192, 2
 
@@ -44,81 +46,8 @@ def _write_lora(path: Path, seed: int, *, hidden: int = HIDDEN, layers: int = LA
             b = random.normal(size=(width, RANK))
             writer.add_tensor(f"{name}.lora_a", a.astype(np.float32))
             writer.add_tensor(f"{name}.lora_b", b.astype(np.float32))
-    _finish(writer)
+    finish(writer)
     return path
-
-
-TINY_LAYERS, TINY_HIDDEN, TINY_HEADS, TINY_KV_HEADS, TINY_INNER = 2, 64, 4, 2, 96
-CHAT_TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-
-
-def _byte_tokens() -> list[str]:
-    """The characters by which GPT-2's tokenizers write the 256 bytes."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    written = dict(zip(printable, printable, strict=True)) | {byte: 256 + at for at, byte in enumerate(others)}
-    return [chr(written[byte]) for byte in range(256)]
-
-
-def _write_tiny_model(path: Path, *, pooling: int = 0, quantisation: str = "F32") -> Path:
-    """A base model of random weights, whose every step takes a fraction of a millisecond; it knows infill tokens."""
-    stored = gguf.GGMLQuantizationType[quantisation]
-    random = np.random.default_rng(7)
-    tokens = [*_byte_tokens(), "ab", "<|im_start|>", "<|im_end|>", "<pre>", "<suf>", "<mid>"]
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_block_count(TINY_LAYERS)
-    writer.add_context_length(4096)
-    writer.add_embedding_length(TINY_HIDDEN)
-    writer.add_feed_forward_length(TINY_INNER)
-    writer.add_head_count(TINY_HEADS)
-    writer.add_head_count_kv(TINY_KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(TINY_HIDDEN // TINY_HEADS)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([1] * 257 + [3] * 5)
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(257)
-    writer.add_eos_token_id(258)
-    for kind, token in (("prefix", 259), ("suffix", 260), ("middle", 261)):
-        writer.add_uint32(f"tokenizer.ggml.{kind}_token_id", token)
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
-    if pooling:
-        writer.add_uint32("llama.pooling_type", pooling)
-    kv_width = TINY_HIDDEN // TINY_HEADS * TINY_KV_HEADS
-
-    def add(name: str, *shape: int) -> None:
-        if len(shape) == 1:
-            writer.add_tensor(f"{name}.weight", np.ones(shape, np.float32))
-        else:
-            values = (random.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
-            writer.add_tensor(f"{name}.weight", gguf.quants.quantize(values, stored), raw_dtype=stored)
-
-    add("token_embd", len(tokens), TINY_HIDDEN)
-    add("output_norm", TINY_HIDDEN)
-    add("output", len(tokens), TINY_HIDDEN)
-    for layer in range(TINY_LAYERS):
-        at = f"blk.{layer}"
-        add(f"{at}.attn_norm", TINY_HIDDEN)
-        add(f"{at}.ffn_norm", TINY_HIDDEN)
-        add(f"{at}.attn_q", TINY_HIDDEN, TINY_HIDDEN)
-        add(f"{at}.attn_k", kv_width, TINY_HIDDEN)
-        add(f"{at}.attn_v", kv_width, TINY_HIDDEN)
-        add(f"{at}.attn_output", TINY_HIDDEN, TINY_HIDDEN)
-        add(f"{at}.ffn_gate", TINY_INNER, TINY_HIDDEN)
-        add(f"{at}.ffn_up", TINY_INNER, TINY_HIDDEN)
-        add(f"{at}.ffn_down", TINY_HIDDEN, TINY_INNER)
-    _finish(writer)
-    return path
-
-
-def _finish(writer: gguf.GGUFWriter) -> None:
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 @dataclass
@@ -239,28 +168,28 @@ def start_host() -> Iterator[Callable[..., RunningHost]]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model that computes in no time."""
-    return _write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
 @pytest.fixture(scope="session")
 def tiny_embedding_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, as a model made for embeddings by the mean over an input's tokens."""
-    return _write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny-embed.gguf", pooling=1)
+    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny-embed.gguf", pooling=1)
 
 
 @pytest.fixture
 def write_tiny_model() -> Callable[..., Path]:
     """Writes further tiny models."""
-    return _write_tiny_model
+    return write_tiny_gguf
 
 
 @pytest.fixture(scope="session")
 def tiny_lora_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Four LoRA files for the tiny model."""
     folder = tmp_path_factory.mktemp("tiny-loras")
-    kv_width = TINY_HIDDEN // TINY_HEADS * TINY_KV_HEADS
+    kv_width = tiny_gguf.HIDDEN // tiny_gguf.HEADS * tiny_gguf.KV_HEADS
     return [
-        _write_lora(folder / f"{seed}.gguf", seed, hidden=TINY_HIDDEN, layers=TINY_LAYERS, kv_width=kv_width)
+        _write_lora(folder / f"{seed}.gguf", seed, hidden=tiny_gguf.HIDDEN, layers=tiny_gguf.LAYERS, kv_width=kv_width)
         for seed in range(4)
     ]
 
