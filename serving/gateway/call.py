@@ -80,9 +80,10 @@ class Call:
         else:
             self.request_id = self.id.encode()
 
-    def note_first_token(self) -> None:
-        """The first content of a stream is here."""
-        self.first_token = time.perf_counter()
+    def note_first_token(self) -> float:
+        """The first content of a stream is here; when, in `time.perf_counter`'s seconds."""
+        self.first_token = now = time.perf_counter()
+        return now
 
     def end(self) -> None:
         """The account is complete."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from serving.gateway.catalogue import Target
 from serving.gateway.engines.connection import Connection
 from serving.gateway.errors import EngineFailed, EngineRefused
 from serving.gateway.events import EventTooLong
+from serving.gateway.observing.metrics import Gaps, gaps_of
 from serving.gateway.reply import begin_stream, send_json
 from serving.gateway.streams import Stream
 from serving.gateway.ways import Names, Way
@@ -61,20 +63,27 @@ async def _pass_stream_on(call: Call, stream: Stream, connection: Connection) ->
     call.stream = stream
     usage = None
     last = b""
+    gaps: Gaps | None = None
+    before = 0.0
 
     def take(block: bytes) -> asyncio.Future[None] | None:
-        nonlocal usage, last
+        nonlocal usage, last, gaps, before
         shown = stream.feed(block)
         if stream.usage is not usage:
             usage = stream.usage
             _count_tokens(call, usage)
         if not shown:
             return None
-        if call.first_token is None:
+        if gaps is None:
             if not call.response_started:
                 begin_stream(call)
             if stream.content:
-                call.note_first_token()
+                before = call.note_first_token()
+                gaps = gaps_of(call)
+        elif not stream.done:  # the end has no content
+            now = perf_counter()
+            gaps.note(now - before)
+            before = now
         if stream.done:
             last = shown
             return None

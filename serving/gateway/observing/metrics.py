@@ -34,6 +34,12 @@ PER_TOKEN = Histogram(
     ["department", "engine"],
     buckets=_PAUSES,
 )
+INTER_TOKEN = Histogram(
+    "polygraft_inter_token_seconds",
+    "Between the pieces of a stream's content, one by one as they come from the engine.",
+    ["department", "engine"],
+    buckets=_PAUSES,
+)
 FALLBACKS = Counter("polygraft_fallbacks", "Requests answered by another engine than their first choice.", ["reason"])
 IN_FLIGHT = Gauge("polygraft_requests_in_flight", "Inference requests under way.", multiprocess_mode="livesum")
 RETRIES = Counter("polygraft_engine_retries", "Engines passed over before a first byte.", ["reason"])
@@ -73,6 +79,44 @@ USAGE_UNCONFIRMED = Gauge(
 )
 USAGE_SPOOLED = Counter("polygraft_usage_records_spooled", "Usage records written to disk, Redis being away.")
 USAGE_RECOVERED = Counter("polygraft_usage_records_recovered", "Usage records that killed gateway processes had left.")
+
+
+class Gaps:
+    """The gaps of all streams of a department at a kind of engine that Prometheus has not been told of yet."""
+
+    __slots__ = ("_counts", "_histogram", "_seconds")
+
+    def __init__(self, department: str, engine: str) -> None:
+        self._histogram = _child(INTER_TOKEN, (department, engine))
+        self._counts = [0] * (len(_PAUSES) + 1)
+        self._seconds = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(_PAUSES, seconds)] += 1
+        self._seconds += seconds
+
+    def tell(self) -> None:
+        """Tell Prometheus what has gathered."""
+        if self._seconds:
+            self._histogram._sum.inc(self._seconds)
+            for bucket, count in enumerate(self._counts):
+                if count:
+                    self._histogram._buckets[bucket].inc(count)
+            self._counts = [0] * (len(_PAUSES) + 1)
+            self._seconds = 0.0
+
+
+_GAPS: dict[tuple[str, str], Gaps] = {}
+
+
+def gaps_of(call: Call) -> Gaps:
+    """Where the gaps of a call's stream are noted: neither kept by the stream nor told chunk by chunk."""
+    where = (call.grant.department if call.grant is not None else "", call.engine.kind if call.engine else "")
+    gaps = _GAPS.get(where)
+    if gaps is None:
+        gaps = _GAPS[where] = Gaps(*where)
+    return gaps
 
 
 def observe(calls: Iterable[Call]) -> None:
@@ -115,6 +159,8 @@ def observe(calls: Iterable[Call]) -> None:
     for histogram, found in ((DURATION, durations), (FIRST_TOKEN, firsts), (PER_TOKEN, pauses)):
         for where, amounts in found.items():
             _observe_all(_child(histogram, where), amounts)
+    for gaps in _GAPS.values():
+        gaps.tell()
 
 
 def _observe_all(histogram: Histogram, amounts: list[float]) -> None:

@@ -122,6 +122,36 @@ def test_requests_tokens_and_durations_are_counted_by_department_model_and_engin
     assert same > 0
 
 
+def test_the_gaps_in_a_stream_are_counted_one_by_one(cast: Cast, engines: Engines, serve: Serve) -> None:
+    engines.start(tps=20)
+    client = serve().client(cast.secret)
+    where = {"department": "support", "engine": "llamacpp"}
+    name = "polygraft_inter_token_seconds"
+
+    def samples() -> list[float]:
+        return [sample(f"{name}_{kind}", **where) for kind in ("count", "sum")]
+
+    before = samples()
+    client.post(CHAT, json=question(stream=True))
+    wait_until(lambda: samples()[0] > before[0], what="they are counted")
+    count, seconds = (after - earlier for after, earlier in zip(samples(), before, strict=True))
+    # Eight words, a twentieth of a second from each to the next; some come together where the machine halts.
+    assert 4 <= count <= 8
+    assert seconds >= 0.3
+    assert sum(_buckets(name, where)) == samples()[0]
+
+
+def _buckets(name: str, where: dict[str, str]) -> list[float]:
+    """The counts of a histogram's buckets, each without those below."""
+    found = [
+        one.value
+        for family in REGISTRY.collect()
+        for one in family.samples
+        if one.name == f"{name}_bucket" and where.items() <= one.labels.items()
+    ]
+    return [count - below for count, below in zip(found, [0.0, *found[:-1]], strict=True)]
+
+
 def test_what_callers_write_never_becomes_a_label(client: httpx.Client) -> None:
     client.post(CHAT, json=question("made-up-by-a-caller"))
     client.get("/v1/made-up-by-a-caller")
