@@ -8,7 +8,7 @@ from serving.gateway.policies.media import CONTENT_FIELDS
 
 _FIELDS = (*sorted(CONTENT_FIELDS), "prompt", "instructions")
 # Where content holds text, or more content. Media that comes inline is under other names, and no text.
-_NAMES = ("content", "text", "output", "arguments", "thinking")
+_NAMES = ("content", "text", "output", "arguments", "thinking", "tool_calls", "function", "source")
 
 
 class Texts:
@@ -43,5 +43,7 @@ def _within(where: str, value: object) -> Sequence[tuple[str, Any]]:
     if isinstance(value, list):
         return [(f"{where}[{at}]", one) for at, one in enumerate(value) if isinstance(one, str | list | dict)]
     if isinstance(value, dict):
-        return [(f"{where}.{name}", value[name]) for name in _NAMES if name in value]
+        # Of Messages' sources only those of plain text hold it as what others hold bytes in.
+        names = (*_NAMES, "data") if value.get("type") == "text" else _NAMES
+        return [(f"{where}.{name}", value[name]) for name in names if name in value]
     return ()

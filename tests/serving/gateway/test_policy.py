@@ -93,6 +93,7 @@ def test_the_cap_holds_where_the_request_is_silent(endpoint: str, field: str) ->
 
 
 LONG = "x" * 11
+PLAIN = {"type": "text", "media_type": "text/plain", "data": LONG}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,16 @@ LONG = "x" * 11
             {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": [{"text": LONG}]}]}]},
             "messages[0].content[0].content[0].text",
         ),
+        (
+            CHAT,
+            {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": LONG}}]}]},
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+        (
+            MESSAGES,
+            {"messages": [{"role": "user", "content": [{"type": "document", "source": PLAIN}]}]},
+            "messages[0].content[0].source.data",
+        ),
         (RESPONSES, {"instructions": LONG}, "instructions"),
         (RESPONSES, {"input": [{"type": "function_call_output", "output": LONG}]}, "input[0].output"),
     ],
@@ -123,6 +134,8 @@ def test_the_platform_may_cap_how_long_one_text_is(endpoint: str, fields: dict[s
 def test_inline_media_and_lists_of_tokens_are_no_texts() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAAAAAAAAAA"}}
     assert applied(CHAT, {"messages": [{"role": "user", "content": [image]}]}, max_text_chars=10)
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAAAAAAAAAA"}}
+    assert applied(MESSAGES, {"messages": [{"role": "user", "content": [picture]}]}, max_text_chars=10)
     assert applied("/v1/completions", {"prompt": [1] * 100}, max_text_chars=10)
 
 
