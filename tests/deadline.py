@@ -7,6 +7,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _PAUSE_SECONDS = 0.05
+# Who has waited long asks less often: asking takes processor time from what is waited for.
+_PAUSE_SHARE = 0.03
 # On a machine that is busy, a second may be over before anything could happen.
 _TRIES = 20
 
@@ -19,13 +21,14 @@ def wait_until(condition: Callable[[], T | None], *, seconds: float = 60, what: 
     Raises:
         AssertionError: it did not within `seconds`, nor when it was called for the 20th time.
     """
-    deadline, tries = time.monotonic() + seconds, 0
+    began, tries = time.monotonic(), 0
     while True:
         if result := condition():
             return result
         tries += 1
-        assert tries < _TRIES or time.monotonic() < deadline, f"Waited {seconds} s in vain until {what}."
-        time.sleep(_PAUSE_SECONDS)
+        waited = time.monotonic() - began
+        assert tries < _TRIES or waited < seconds, f"Waited {seconds} s in vain until {what}."
+        time.sleep(max(_PAUSE_SECONDS, waited * _PAUSE_SHARE))
 
 
 def quickest(measure: Callable[[], float], *, enough: float) -> float:

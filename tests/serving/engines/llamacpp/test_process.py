@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from demo_model import demo_model_path
+from plain_http import NO_CERTIFICATES
 from serving.engines.llamacpp.options import options_parse
 
 COMPLETION = {"model": "base", "prompt": "Hello", "max_tokens": 2}
@@ -27,7 +28,7 @@ def run_host(*arguments: str) -> subprocess.CompletedProcess[str]:
 async def test_without_the_secret_only_health_answers(start_host: Callable[..., Any]) -> None:
     host = start_host("--ctx-size", "256", "--parallel", "1", env={"POLYGRAFT_ENGINE_SECRET": "s3cret"})
     right = {"authorization": "Bearer s3cret"}
-    async with httpx.AsyncClient(base_url=host.url) as client:
+    async with httpx.AsyncClient(base_url=host.url, verify=NO_CERTIFICATES) as client:
         assert (await client.get("/health")).status_code == 200
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "s3cret"}):
             for path in ("/metrics", "/v1/models", "/nowhere"):
@@ -42,7 +43,7 @@ async def test_without_the_secret_only_health_answers(start_host: Callable[..., 
 async def test_sigterm_lets_a_running_answer_finish_and_exits_0(start_host: Callable[..., Any]) -> None:
     host = start_host("--ctx-size", "256", "--parallel", "1", "--enable-force-include-usage")
     body = COMPLETION | {"max_tokens": 40, "stream": True, "ignore_eos": True}
-    async with httpx.AsyncClient(base_url=host.url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=host.url, timeout=60, verify=NO_CERTIFICATES) as client:
         async with client.stream("POST", "/v1/completions", json=body) as response:
             lines = response.aiter_lines()
             await anext(lines)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from plain_http import NO_CERTIFICATES
 from serving.engines.llamacpp.errors import QueueFull
 
 LONG = {"model": "base", "prompt": "Once upon a time", "max_tokens": 480, "ignore_eos": True, "temperature": 0}
@@ -59,7 +60,7 @@ async def test_more_requests_than_places_are_all_answered(complete: Callable[...
 
 
 async def test_a_full_queue_is_503_at_once(small_host_url: str) -> None:
-    async with httpx.AsyncClient(base_url=small_host_url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=small_host_url, timeout=60, verify=NO_CERTIFICATES) as client:
         held = [asyncio.create_task(client.post("/v1/completions", json=LONG | {"max_tokens": 200}))]
         await running(client, 1)
         held.append(asyncio.create_task(client.post("/v1/completions", json=LONG | {"max_tokens": 1})))
