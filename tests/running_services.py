@@ -13,7 +13,7 @@ from typing import IO
 from polygraft.conf import Config
 from polygraft.local.own_redis import redis_program
 from polygraft.local.parts import prepare_command, probe_command, web_command, worker_command
-from running_platform import ROOT, START_SECONDS, VLLM_PYTHON, Platform, free_port
+from running_platform import ROOT, START_SECONDS, VLLM_PYTHON, VLLM_VARIABLES, Platform, free_port
 from serving.engines.records import Records
 
 _END_SECONDS = 60
@@ -80,7 +80,7 @@ def start_services(home: Path, settings: Mapping[str, str] = MappingProxyType({}
         "DATABASE_URL": "",
         "DJANGO_SETTINGS_MODULE": "polygraft.settings",
         "POLYGRAFT_VLLM_PYTHON": str(VLLM_PYTHON),
-        "VLLM_CPU_KVCACHE_SPACE": "1",
+        **VLLM_VARIABLES,
         **settings,
     }
     conf = Config(home=home, port=port, node_name=f"node-{port}", web_workers=1)

@@ -11,7 +11,7 @@ import pytest
 from adapter_factory import MODULES, small_adapter
 from llama_logits import LlamaLogits, cosine
 from plain_gguf import write_gguf
-from running_platform import VLLM_MODEL, run_in_vllm
+from running_platform import VLLM_IN_ONE_PROCESS, VLLM_MODEL, run_in_vllm
 from serving.adapters.convert_gguf import convert
 from serving.adapters.examination.base_spec import BaseSpec
 from serving.adapters.examination.validate import validate
@@ -68,7 +68,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def in_vllm(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     output = folder / "vllm.npz"
-    run_in_vllm("vllm_logits.py", str(folder), str(output), home=tmp_path_factory.mktemp("home"))
+    run_in_vllm(
+        "vllm_logits.py",
+        str(folder),
+        str(output),
+        home=tmp_path_factory.mktemp("home"),
+        variables=VLLM_IN_ONE_PROCESS,
+    )
     with np.load(output) as told:
         return dict(told)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from running_platform import VLLM_MODEL, run_in_vllm
+from running_platform import VLLM_IN_ONE_PROCESS, VLLM_MODEL, run_in_vllm
 from serving.capacity.estimate import weights
 from serving.capacity.hugging_face import shape_from_folder
 from serving.capacity.parts import vllm_kv_bytes, vllm_lora_slot_bytes
@@ -15,9 +15,8 @@ RANK, SLOTS = 8, 2
 
 
 def test_weights_kv_cache_and_lora_slots_of_a_running_engine_are_as_planned(tmp_path: Path) -> None:
-    # In one process, so that its tensors can be looked at.
-    one_process = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    said = run_in_vllm("vllm_memory.py", str(RANK), str(SLOTS), home=tmp_path, variables=one_process)
+    # So that its tensors can be looked at.
+    said = run_in_vllm("vllm_memory.py", str(RANK), str(SLOTS), home=tmp_path, variables=VLLM_IN_ONE_PROCESS)
     told = json.loads(said.splitlines()[-1])
     shape = shape_from_folder(VLLM_MODEL)
     _, planned, is_exact = weights(shape, EngineKind.VLLM, "")
