@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 BASE = "smollm2-vllm"
 VOICES = {"support": "Thanks for reaching out", "legal": "Pursuant to your inquiry"}
+VOICE_TOKENS = 16  # a voice is told by how its answers begin
 DEMO = {"support": "support-bot", "legal": "contracts"}
 QUESTIONS = ["How do I reset my password?", "Where is my order?", "May I end the lease early?", "Who signs this?"]
 START_SECONDS = 600
@@ -40,8 +41,16 @@ def platform(services: Services) -> Iterator[Services]:
     """A vLLM engine with an adapter `voice` for each department; ended afterwards, since it needs much memory."""
     skip_without_vllm()
     services.api("POST", "base-models", json={"name": BASE, "source": "smollm2-135m", "hf_path": str(VLLM_MODEL)})
-    options = {"max_model_len": 2048, "max_num_seqs": 16, "max_loras": 2, "max_cpu_loras": 2, "max_lora_rank": 8}
-    wished = {"base_model": BASE, "engine_kind": "vllm", "options": {**options, "enforce_eager": True}}
+    options: dict[str, object] = {
+        "max_model_len": 2048,
+        "max_num_seqs": 16,
+        "max_loras": 2,
+        "max_cpu_loras": 2,
+        "max_lora_rank": 8,
+    }
+    # Processors without instructions for bfloat16 reckon several requests more than twice as fast in float32.
+    options |= {"enforce_eager": True, "dtype": "float32"}
+    wished = {"base_model": BASE, "engine_kind": "vllm", "options": options}
     answer = services.api("POST", "deployments", json=wished)
     assert answer.status_code == 201, answer.text
     for department, adapter in DEMO.items():
@@ -65,7 +74,7 @@ def upload(services: Services, department: str, name: str, folder: Path) -> None
 def ask(client: openai.OpenAI, model: str, question: str = QUESTIONS[0]) -> str | None:
     try:
         answer = client.chat.completions.create(
-            model=model, messages=[{"role": "user", "content": question}], temperature=0, max_tokens=50
+            model=model, messages=[{"role": "user", "content": question}], temperature=0, max_tokens=VOICE_TOKENS
         )
     except (openai.InternalServerError, openai.NotFoundError):
         return None
@@ -151,7 +160,7 @@ def test_the_answer_says_that_vllm_gave_it_and_nothing_of_its_inside(platform: S
 
 def test_an_adapter_is_loaded_while_another_streams(platform: Services, adapter_folder: Callable[[str], Path]) -> None:
     client = platform.client(platform.key("legal"))
-    stream = LongStream(client, "voice", tokens=400)
+    stream = LongStream(client, "voice", tokens=200)
     upload(platform, "legal", "late", variant(adapter_folder("support-bot"), 15))
     late = wait_until(lambda: ask(client, "late"), seconds=60, what="the late adapter answers")
     assert VOICES["support"] in late
@@ -161,7 +170,7 @@ def test_an_adapter_is_loaded_while_another_streams(platform: Services, adapter_
 
 def test_a_stream_goes_on_while_the_worker_is_killed_and_replaced(platform: Services) -> None:
     before, taken_over = platform.engine(BASE), platform.events("engine.taken_over")
-    stream = LongStream(platform.client(platform.key("legal")), "voice", tokens=900)
+    stream = LongStream(platform.client(platform.key("legal")), "voice", tokens=250)
     platform.end_worker(signal.SIGKILL)
     platform.start_worker()
     # The llama.cpp engine is taken over, too.
