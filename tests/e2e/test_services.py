@@ -25,7 +25,7 @@ def answers(services: Services) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stream_goes_on_while_the_worker_is_restarted(services: Services, number: signal.Signals) -> None:
     before, taken_over = services.engine(services.base_model), services.events("engine.taken_over")
-    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=1500)
+    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=750)
     services.end_worker(number)
     services.start_worker()
     wait_until(lambda: services.events("engine.taken_over") > taken_over, seconds=60, what="the engine is taken over")
@@ -38,7 +38,7 @@ def test_a_stream_goes_on_while_the_worker_is_restarted(services: Services, numb
 
 def test_a_stream_goes_on_while_redis_is_restarted_without_its_memory(services: Services) -> None:
     before, lost = services.engine(services.base_model), services.events("engine.lost")
-    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=1500)
+    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=750)
     services.restart_redis()
     assert stream.flows()
     wait_until(lambda: answers(services), what="others are answered")
@@ -52,7 +52,7 @@ def test_a_stream_goes_on_while_redis_is_restarted_without_its_memory(services: 
 def test_a_stream_goes_on_while_everything_but_its_engine_is_restarted(services: Services) -> None:
     before, taken_over = services.engine(services.base_model), services.events("engine.taken_over")
     old_web = family(services.process.pid) - {services.process.pid}
-    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=1500)
+    stream = LongStream(services.client(services.key("support")), "support-bot", tokens=750)
     services.process.send_signal(signal.SIGHUP)  # a reload: new processes take new requests
     services.end_worker(signal.SIGKILL)  # and the reconciler's clock in it
     services.restart_redis()
