@@ -1,6 +1,6 @@
 """Compares what the gateway costs with vLLM's Rust router and LiteLLM's proxy; exits 1 if a bar is not reached.
 
-    python bench/gateway.py [--rounds 3] [--seconds 2] [--only ours vllm-router]
+    python bench/gateway.py [--rounds 3] [--seconds 2] [--only ours vllm-router] [--apart]
 
 All stand in front of one mock engine on this machine and are measured in turn, in one run: small requests from `wrk`,
 streams from a reader of this program. CPU is read from /proc over each measurement. Compare figures of one run only:
@@ -45,6 +45,7 @@ CONNECTIONS = (1, 16, 256)
 STREAMS, CHUNKS, PAUSE_MS, BURSTS = 64, 64, 10, 20
 # wrk leaves as many requests behind as it had connections, and those are not what streams are measured by.
 REST_SECONDS = 0.5
+_OTHERS, _SERVERS = 0, 1
 OPEN_STREAMS, OPEN_CHUNKS, OPEN_PAUSE_MS = 2000, 12, 1000
 
 
@@ -54,6 +55,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of everything, in turn; LiteLLM has one")
     parser.add_argument("--seconds", type=int, default=2, help="length of each run with wrk")
     parser.add_argument("--only", nargs="+", choices=[DIRECT, OURS, ROUTER, LITELLM], help="leave the others out")
+    parser.add_argument("--apart", action="store_true", help="the servers on a core of their own")
     given = parser.parse_args()
     names = given.only or [DIRECT, ROUTER, OURS, LITELLM]
     require_wrk()
@@ -64,7 +66,9 @@ def main() -> int:
     measured = {name: Measured() for name in names}
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
+        _stay_on(_OTHERS, given.apart)
         engine = stack.enter_context(mock_engine())
+        _stay_on(_SERVERS, given.apart)
         servers = {DIRECT: engine}
         if OURS in names:
             stack.enter_context(private_redis(folder))
@@ -76,6 +80,7 @@ def main() -> int:
             servers[OURS] = stack.enter_context(ours(folder, secret))
         if ROUTER in names:
             servers[ROUTER] = stack.enter_context(vllm_router(folder, engine.asked.address))
+        _stay_on(_OTHERS, given.apart)
         if LITELLM in names:
             # One round is enough for it, and waiting it would use the machine that the others are measured on.
             with litellm(folder, engine.asked.address) as server:
@@ -89,6 +94,12 @@ def main() -> int:
                 _measure_open(servers[name], measured[name])
     versions = {name: f"{name} {rival_version(name)}" for name in names if name in (ROUTER, LITELLM)}
     return 0 if report({versions.get(name, name): found.figures() for name, found in measured.items()}) else 1
+
+
+def _stay_on(core: int, apart: bool) -> None:
+    """Have this program, and what it starts from now on, use one core only."""
+    if apart:
+        os.sched_setaffinity(0, {core})
 
 
 @dataclass
