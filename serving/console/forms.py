@@ -112,7 +112,7 @@ class BaseModelForm(forms.Form):
         required=False,
         initial=True,
         label="Adapters can be attached to it",
-        help_text="Leave this out for embedding models and rerankers, and for whatever else no adapters are made for.",
+        help_text="Untick this for embedding models and rerankers, and for whatever else no adapters are made for.",
     )
     open_to_all = forms.BooleanField(required=False, initial=True, label="Every department may use it")
     departments = forms.ModelMultipleChoiceField(

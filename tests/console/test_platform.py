@@ -135,6 +135,8 @@ def test_a_base_model_takes_adapters_only_if_so_said(cast: Cast, sign_in) -> Non
         client.post("/base-models/new/", {"name": name, "gguf_path": cast.base_model.gguf_path, **said})
         assert BaseModel.objects.get(name=name).takes_adapters is bool(said)
     assert "takes none" in client.get("/base-models/").content.decode()
+    Deployment.objects.create(base_model=BaseModel.objects.get(name="without"), engine_kind="llamacpp")
+    assert re.search(r"<td>none", client.get("/engines/").content.decode())
 
 
 def test_a_base_model_without_files_is_refused_beside_the_field(sign_in) -> None:
