@@ -45,7 +45,7 @@ CONNECTIONS = (1, 16, 256)
 STREAMS, CHUNKS, PAUSE_MS, BURSTS = 64, 64, 10, 20
 # wrk leaves as many requests behind as it had connections, and those are not what streams are measured by.
 REST_SECONDS = 0.5
-_OTHERS, _SERVERS = 0, 1
+OTHERS_CORE, SERVERS_CORE = 0, 1
 OPEN_STREAMS, OPEN_CHUNKS, OPEN_PAUSE_MS = 2000, 12, 1000
 
 
@@ -66,9 +66,9 @@ def main() -> int:
     measured = {name: Measured() for name in names}
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        _stay_on(_OTHERS, given.apart)
+        _stay_on(OTHERS_CORE, given.apart)
         engine = stack.enter_context(mock_engine())
-        _stay_on(_SERVERS, given.apart)
+        _stay_on(SERVERS_CORE, given.apart)
         servers = {DIRECT: engine}
         if OURS in names:
             stack.enter_context(private_redis(folder))
@@ -80,7 +80,7 @@ def main() -> int:
             servers[OURS] = stack.enter_context(ours(folder, secret))
         if ROUTER in names:
             servers[ROUTER] = stack.enter_context(vllm_router(folder, engine.asked.address))
-        _stay_on(_OTHERS, given.apart)
+        _stay_on(OTHERS_CORE, given.apart)
         if LITELLM in names:
             # One round is enough for it, and waiting it would use the machine that the others are measured on.
             with litellm(folder, engine.asked.address) as server:

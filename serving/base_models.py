@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -13,6 +14,8 @@ from serving.adapters.examination.base_spec import BaseSpec, UnreadableBase, Uns
 from serving.models import BaseModel
 from tenants.audit import audit_record
 from tenants.models import Department, User
+
+T = TypeVar("T")
 
 
 def base_model_granted(department: Department, name: str) -> BaseModel:
@@ -62,8 +65,8 @@ def base_model_create(
                 "Add them as two base models."
             )
     else:
-        _look_at("gguf_path", gguf_path, gguf_metadata, problems)
-        _look_at("hf_path", hf_path, lambda folder: hf_config(folder / "config.json"), problems)
+        _read("gguf_path", gguf_path, gguf_metadata, problems)
+        _read("hf_path", hf_path, lambda folder: hf_config(folder / "config.json"), problems)
     if problems:
         raise ValidationError(problems)
     model = BaseModel(
@@ -127,27 +130,17 @@ def _as_words(prices: Prices) -> dict[str, str]:
     return {kind: str(price.normalize()) for kind, price in asdict(prices).items()}
 
 
-def _read(field: str, path: str, read: Callable[[Path], BaseSpec], problems: dict[str, str]) -> BaseSpec | None:
-    """Read what adapters for a base model must fit, or say beside their field why that cannot be done."""
+def _read(field: str, path: str, read: Callable[[Path], T], problems: dict[str, str]) -> T | None:
+    """Read a base model's files, or say beside their field why that cannot be done."""
+    if not path:
+        return None
+    if not Path(path).exists():
+        problems[field] = f"There is nothing at {path} on this machine."
+        return None
     try:
-        return read(Path(path)) if _is_there(field, path, problems) else None
+        return read(Path(path))
     except UnreadableBase as error:
         problems[field] = str(error)
     except UnsupportedBase as error:
         problems[field] = f"{error}. Without adapters it can be added all the same."
     return None
-
-
-def _look_at(field: str, path: str, look: Callable[[Path], object], problems: dict[str, str]) -> None:
-    """Look whether there is a base model, whatever its architecture, or say beside its field what is wrong."""
-    try:
-        if _is_there(field, path, problems):
-            look(Path(path))
-    except UnreadableBase as error:
-        problems[field] = str(error)
-
-
-def _is_there(field: str, path: str, problems: dict[str, str]) -> bool:
-    if path and not Path(path).exists():
-        problems[field] = f"There is nothing at {path} on this machine."
-    return bool(path) and field not in problems

@@ -6,6 +6,8 @@ from pathlib import Path
 import gguf
 from safetensors.numpy import load_file
 
+from gguf_files import write_out
+
 _NAMES = {
     "embeddings.word_embeddings": "token_embd",
     "embeddings.position_embeddings": "position_embd",
@@ -52,10 +54,7 @@ def write_bert_gguf(folder: Path, target: Path) -> Path:
     for name, tensor in load_file(folder / "model.safetensors").items():
         if not name.startswith("pooler."):
             writer.add_tensor(_gguf_name(name), tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write_out(writer)
     return target
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import gguf
 import numpy as np
 
+from gguf_files import write_out
 from serving.adapters.examination.architectures import BY_MODEL_TYPE
 from serving.adapters.reading.safetensors_file import read_header
 from serving.adapters.reading.safetensors_values import load
@@ -57,8 +58,5 @@ def write_gguf(model_type: str, folder: Path, target: Path) -> Path:
         writer.add_tensor(
             f"{names.get_name(name.rpartition('.')[0])}.{name.rpartition('.')[2]}", np.ascontiguousarray(values)
         )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write_out(writer)
     return target

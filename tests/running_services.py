@@ -62,6 +62,11 @@ class Services(Platform):
         (engine,) = [engine for engine in engines if engine["base_model"] == base_model]
         return dict(engine)
 
+    def scale(self, base_model: str, replicas: int) -> None:
+        """Have as many engines of a base model's only deployment."""
+        (deployment,) = self.api("GET", f"deployments?base_model__name={base_model}").json()["results"]
+        self.api("PATCH", f"deployments/{deployment['id']}", json={"replicas": replicas}).raise_for_status()
+
     def events(self, kind: str) -> int:
         """How many events there were of a kind."""
         return sum(event["times"] for event in self.api("GET", f"events?kind={kind}").json()["results"])

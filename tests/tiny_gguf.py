@@ -5,6 +5,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
+from gguf_files import write_out
+
 LAYERS, HIDDEN, HEADS, KV_HEADS, INNER = 2, 64, 4, 2, 96
 CHAT_TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 
@@ -67,13 +69,5 @@ def write_tiny_gguf(path: Path, *, pooling: int = 0, quantisation: str = "F32") 
         add(f"{at}.ffn_gate", INNER, HIDDEN)
         add(f"{at}.ffn_up", INNER, HIDDEN)
         add(f"{at}.ffn_down", HIDDEN, INNER)
-    finish(writer)
+    write_out(writer)
     return path
-
-
-def finish(writer: gguf.GGUFWriter) -> None:
-    """Write the file out."""
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()

@@ -24,15 +24,15 @@ PROBES = (
 _NO_SUCH_PATH = re.compile(rb'"(?:detail|message)": ?"Not Found"')
 
 
-def has_no_path(status: int, answer: bytes) -> bool:
-    """Whether an engine knows nothing by the path at which it was asked."""
-    return status == 404 and _NO_SUCH_PATH.search(answer) is not None
+def is_about_the_path(answer: bytes) -> bool:
+    """Whether a 404 says that an engine knows nothing by the path at which it was asked, rather than no such model."""
+    return _NO_SUCH_PATH.search(answer) is not None
 
 
 def is_made_for_else(status: int, answer: bytes) -> bool:
     """Whether an engine refused a probe because its model is made for something else."""
-    if has_no_path(status, answer):
-        return True
+    if status == 404:
+        return is_about_the_path(answer)
     try:
         # So says the llama.cpp host; an adapter that it does not know is a 404.
         return status == 400 and bool(orjson.loads(answer)["error"]["param"] == "model")

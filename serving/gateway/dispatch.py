@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from serving.engines.kinds import EngineKind
-from serving.engines.probes import has_no_path
+from serving.engines.probes import is_about_the_path
 from serving.fleet.registry import EngineEntry
 from serving.fleet.wake import wake
 from serving.gateway.auth import engine_cache_salt
@@ -140,7 +140,7 @@ class Dispatch:
                 passed = _PASSED.get(status, "failed")
                 if passed == "failed":
                     self._failed(call, engine, f"status {status}")
-                elif status == 404 and has_no_path(status, await connection.read_all()):
+                elif status == 404 and is_about_the_path(await connection.read_all()):
                     passed = _NOT_SERVED
                 elif passed == "not_loaded":
                     fleet.lost(engine, target.engine_model)

@@ -13,6 +13,7 @@ import pytest
 
 from bert_gguf import write_bert_gguf
 from deadline import wait_until
+from plain_http import NO_CERTIFICATES
 from running_platform import ROOT, VLLM_PYTHON, skip_without_vllm
 from running_services import Services
 
@@ -41,12 +42,6 @@ def deploy(services: Services, name: str, kind: str, options: dict[str, Any], **
     return client
 
 
-def retire(services: Services, name: str) -> None:
-    """Have its engine ended."""
-    deployments = services.api("GET", f"deployments?base_model__name={name}").json()["results"]
-    services.api("PATCH", f"deployments/{deployments[0]['id']}", json={"replicas": 0}).raise_for_status()
-
-
 @pytest.fixture(scope="module")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     """A BERT's folder, and the unit vectors that transformers has for the texts."""
@@ -62,7 +57,7 @@ def on_vllm(services: Services, vectors: tuple[Path, np.ndarray]) -> Iterator[op
     """A department's client of the BERT on vLLM."""
     options = {"max_model_len": 256, "max_num_seqs": 8, "dtype": "float32", "enforce_eager": True}
     yield deploy(services, "bert", "vllm", options, hf_path=str(vectors[0]))
-    retire(services, "bert")
+    services.scale("bert", 0)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +65,12 @@ def on_llamacpp(services: Services, vectors: tuple[Path, np.ndarray]) -> Iterato
     """A department's client of the same BERT on llama.cpp."""
     model = write_bert_gguf(vectors[0], vectors[0].with_suffix(".gguf"))
     yield deploy(services, "bert-small", "llamacpp", {"ctx_size": 256}, gguf_path=str(model))
-    retire(services, "bert-small")
+    services.scale("bert-small", 0)
 
 
 def post(services: Services, path: str, body: dict[str, Any]) -> httpx.Response:
-    key = services.key("support")
-    return httpx.post(f"{services.url}{path}", json=body, headers={"authorization": f"Bearer {key}"}, timeout=60)
+    headers = {"authorization": f"Bearer {services.key('support')}"}
+    return httpx.post(f"{services.url}{path}", json=body, headers=headers, timeout=60, verify=NO_CERTIFICATES)
 
 
 @pytest.mark.parametrize("model", ["bert", "bert-small"])

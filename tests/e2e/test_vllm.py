@@ -58,12 +58,7 @@ def platform(services: Services) -> Iterator[Services]:
         client = services.client(services.key(department))
         wait_until(lambda client=client: ask(client, "voice"), seconds=START_SECONDS, what=f"{department}'s voice")
     yield services
-    scale(services, 0)
-
-
-def scale(services: Services, replicas: int) -> None:
-    deployments = services.api("GET", f"deployments?base_model__name={BASE}").json()["results"]
-    services.api("PATCH", f"deployments/{deployments[0]['id']}", json={"replicas": replicas})
+    services.scale(BASE, 0)
 
 
 def upload(services: Services, department: str, name: str, folder: Path) -> None:
@@ -253,7 +248,7 @@ def test_an_adapter_of_too_high_a_rank_is_rejected_in_clear_words_and_the_engine
 
 
 def test_a_killed_engine_ends_its_streams_and_costs_nobody_else_an_answer(platform: Services) -> None:
-    scale(platform, 2)
+    platform.scale(BASE, 2)
     wait_until(lambda: len(ready(platform)) == 2, seconds=START_SECONDS, what="there are two engines")
     client = platform.client(platform.key("support"))
     stream = LongStream(client, "voice", tokens=1500)

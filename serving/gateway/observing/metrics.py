@@ -99,10 +99,7 @@ class Gaps:
     def tell(self) -> None:
         """Tell Prometheus what has gathered."""
         if self._seconds:
-            self._histogram._sum.inc(self._seconds)
-            for bucket, count in enumerate(self._counts):
-                if count:
-                    self._histogram._buckets[bucket].inc(count)
+            _tell(self._histogram, self._seconds, enumerate(self._counts))
             self._counts = [0] * (len(_PAUSES) + 1)
             self._seconds = 0.0
 
@@ -112,7 +109,7 @@ _GAPS: dict[tuple[str, str], Gaps] = {}
 
 def gaps_of(call: Call) -> Gaps:
     """Where the gaps of a call's stream are noted: neither kept by the stream nor told chunk by chunk."""
-    where = (call.grant.department if call.grant is not None else "", call.engine.kind if call.engine else "")
+    where = _where(call)
     gaps = _GAPS.get(where)
     if gaps is None:
         gaps = _GAPS[where] = Gaps(*where)
@@ -129,10 +126,8 @@ def observe(calls: Iterable[Call]) -> None:
     firsts: dict[tuple[str, str], list[float]] = {}
     pauses: dict[tuple[str, str], list[float]] = {}
     for call in calls:
-        department = call.grant.department if call.grant is not None else ""
+        department, engine = where = _where(call)
         model = call.target.name if call.target is not None else ""
-        engine = call.engine.kind if call.engine is not None else ""
-        where = (department, engine)
         requests[department, model, engine, call.outcome, call.status] += 1
         served = (department, model, engine)
         seconds_of[served] = seconds_of.get(served, 0.0) + call.duration
@@ -163,12 +158,25 @@ def observe(calls: Iterable[Call]) -> None:
         gaps.tell()
 
 
+def _where(call: Call) -> tuple[str, str]:
+    """The department and the kind of engine, as labels."""
+    return (
+        call.grant.department if call.grant is not None else "",
+        call.engine.kind if call.engine is not None else "",
+    )
+
+
 def _observe_all(histogram: Histogram, amounts: list[float]) -> None:
     """What `Histogram.observe` does for each, with one note per bucket: every note asks the kernel who we are."""
     bounds = histogram._upper_bounds
-    histogram._sum.inc(sum(amounts))
-    for bucket, count in Counts([bisect_left(bounds, amount) for amount in amounts]).items():
-        histogram._buckets[bucket].inc(count)
+    _tell(histogram, sum(amounts), Counts([bisect_left(bounds, amount) for amount in amounts]).items())
+
+
+def _tell(histogram: Histogram, total: float, counts: Iterable[tuple[int, int]]) -> None:
+    histogram._sum.inc(total)
+    for bucket, count in counts:
+        if count:
+            histogram._buckets[bucket].inc(count)
 
 
 def count_retry(reason: str) -> None:

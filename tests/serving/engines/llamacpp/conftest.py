@@ -19,6 +19,7 @@ import pytest
 
 import tiny_gguf
 from demo_model import demo_model_path
+from gguf_files import write_out
 from plain_http import NO_CERTIFICATES
 from serving.engines.llamacpp.errors import HostError
 from serving.engines.llamacpp.generation import Adapter, Event, Failed, Generation, Piece
@@ -28,7 +29,7 @@ from serving.engines.llamacpp.options import options_parse
 from serving.engines.llamacpp.pool import ContextPool
 from serving.engines.llamacpp.sampling import SamplingParams
 from serving.engines.llamacpp.scheduler import Scheduler
-from tiny_gguf import finish, write_tiny_gguf
+from tiny_gguf import write_tiny_gguf
 
 LAYERS, HIDDEN, KV_WIDTH, RANK = 30, 576, 192, 2
 
@@ -47,7 +48,7 @@ def _write_lora(path: Path, seed: int, *, hidden: int = HIDDEN, layers: int = LA
             b = random.normal(size=(width, RANK))
             writer.add_tensor(f"{name}.lora_a", a.astype(np.float32))
             writer.add_tensor(f"{name}.lora_b", b.astype(np.float32))
-    finish(writer)
+    write_out(writer)
     return path
 
 
